@@ -1,0 +1,77 @@
+"""The options that many commands share, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+DEFAULT_DATA = Path("promissory-data")
+LIMIT = 1000
+
+Data: TypeAlias = Annotated[
+    Path, typer.Option("--data", envvar="PROMISSORY_DATA", metavar="DIR", help="The executor's data directory.")
+]
+Socket: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--socket", envvar="PROMISSORY_SOCKET", metavar="PATH", help="Its admin socket; admin.sock in DIR if not given."
+    ),
+]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Limit: TypeAlias = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="The most that is listed.")]
+Timeout: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--timeout", min=0, metavar="SECONDS", help="How long to wait; what is waited for goes on."),
+]
+Worker: TypeAlias = Annotated[
+    str, typer.Argument(metavar="COMPONENT/NAME", help="'/' and '%' in NAME percent-encoded.")
+]
+Promise: TypeAlias = Annotated[str, typer.Argument(metavar="PROMISE", help="COMPONENT/NAME/INDEX.")]
+Invocation: TypeAlias = Annotated[str, typer.Argument(metavar="INVOCATION", help="The id that starts with inv_1.")]
+
+
+def socket_path(data: Path, socket: Path | None) -> Path:
+    """Return where the admin socket is: as given, or in its place in the data directory."""
+    return data / "admin.sock" if socket is None else socket
+
+
+def json_array(arguments: list[str]) -> bytes:
+    """Join arguments, each of them JSON, to a JSON array, leaving their text as it is.
+
+    Raises:
+      typer.BadParameter: one of them is not JSON.
+    """
+    import msgspec
+
+    for argument in arguments:
+        try:
+            msgspec.json.decode(argument)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as exc:
+            if argument.startswith("--"):
+                raise typer.BadParameter(f"no such option: {argument}") from exc
+            raise typer.BadParameter(
+                f"{argument!r} is not JSON: write a string with its quotes, as '\"text\"', in quotes of the shell"
+            ) from exc
+    return b"[" + b",".join(argument.encode() for argument in arguments) + b"]"
+
+
+def payload(text: str | None, file: Path | None) -> bytes:
+    """Return the bytes that `--data` or `--file` give; without either there are none.
+
+    Raises:
+      typer.BadParameter: both are given, or the file cannot be read.
+    """
+    if text is not None and file is not None:
+        raise typer.BadParameter("--data and --file exclude each other")
+    if file is None:
+        return b"" if text is None else text.encode("utf-8", "surrogateescape")
+    try:
+        if str(file) == "-":
+            import sys
+
+            return sys.stdin.buffer.read()
+        return file.read_bytes()
+    except OSError as exc:
+        raise typer.BadParameter(f"cannot read {file}: {exc.strerror}") from exc

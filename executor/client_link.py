@@ -1,0 +1,320 @@
+"""One connection to the admin socket: many requests under way at once, or one stream of items.
+
+A `Link` has one task that reads and one that writes. A request appends its frame to what is to be written, and waits
+on an event of its own; the frames of all requests made in one turn of the event loop leave in one write, and what
+comes back in one read is handed out in one go. No request costs a task.
+
+An `ItemStream` has a connection to itself. So a slow consumer holds up nobody but the executor's end of this one
+stream, and to leave it is to close the connection: the executor needs no other word.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import count
+from socket import socket
+from types import TracebackType
+from typing import Any, cast
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute
+
+from executor.client_wait import Waiter, waiter_class
+from executor.frames import FrameReader, MalformedFrame, encode_frame
+from executor.wire import error_from_wire
+from oplog.errors import PromissoryError
+
+PROTOCOL = 1
+HELLO_SECONDS_MAX = 10.0
+READ_BYTES = 256 * 1024
+UNSENT_BYTES_MAX = 4 * 1024 * 1024
+
+
+class Disconnected(PromissoryError):
+    """There is no connection to an executor, or no longer.
+
+    Args:
+      message: why.
+      invocation: the id of the invocation that was waited for, if it was announced: it is durable and goes on.
+    """
+
+    kind = "disconnected"
+
+    def __init__(self, message: str, *, invocation: str | None = None) -> None:
+        if invocation is not None:
+            message = f"{message}; the invocation goes on: {invocation}"
+        super().__init__(message)
+        self.invocation = invocation
+
+
+async def open_stream(path: str) -> tuple[ByteStream, FrameReader]:
+    """Connect to the socket at the path and take the executor's hello.
+
+    Raises:
+      Disconnected: nobody listens there, or somebody who speaks another protocol.
+    """
+    stream: ByteStream | None = None
+    reader = FrameReader()
+    frames: list[dict[str, Any]] = []
+    try:
+        with anyio.fail_after(HELLO_SECONDS_MAX):
+            stream = await anyio.connect_unix(path)
+            while not frames:
+                frames = reader.feed(await stream.receive(READ_BYTES))
+        _check_hello(path, frames)
+    except BaseException as exc:
+        if stream is not None:
+            await anyio.aclose_forcefully(stream)
+        why = _why_not_connected(exc)
+        if why is None:
+            raise
+        raise Disconnected(f"no executor at {path}: {why}") from exc
+    return stream, reader
+
+
+def _why_not_connected(exc: BaseException) -> str | None:
+    if isinstance(exc, TimeoutError):
+        return f"it did not greet within {HELLO_SECONDS_MAX:g} s"
+    if isinstance(exc, MalformedFrame):
+        return f"another protocol is spoken there ({exc})"
+    if isinstance(exc, (anyio.EndOfStream, anyio.BrokenResourceError)):
+        return "it closed the connection before its greeting"
+    if isinstance(exc, FileNotFoundError):
+        return "there is no such socket (is `promissory serve` running?)"
+    if isinstance(exc, ConnectionRefusedError):
+        return "connection refused (`promissory serve` is not running)"
+    if isinstance(exc, (OSError, ValueError)):
+        return str(getattr(exc, "strerror", None) or exc)
+    return None
+
+
+def _check_hello(path: str, frames: list[dict[str, Any]]) -> None:
+    hello = frames[0]
+    if isinstance(hello.get("error"), Mapping):
+        raise error_from_wire(hello["error"])
+    if "protocol" not in hello or len(frames) > 1:
+        raise Disconnected(f"no executor at {path}: another protocol is spoken there (no greeting)")
+    if hello["protocol"] != PROTOCOL:
+        raise Disconnected(f"{path} speaks protocol {hello['protocol']!r}, this version speaks {PROTOCOL}")
+
+
+class Link:
+    """A connection on which requests are pipelined; `read` and `write` must run as tasks beside its users."""
+
+    def __init__(self, stream: ByteStream, reader: FrameReader) -> None:
+        self._stream = stream
+        self._reader = reader
+        self._numbers = count(1)
+        self._socket: socket = stream.extra(SocketAttribute.raw_socket)
+        self._waiter = waiter_class()
+        self._waiting: dict[int, Waiter] = {}
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
+        self._writing = False
+        self._to_write = anyio.Event()
+        self._written = anyio.Event()
+        self._lost: str | None = None
+
+    async def request(self, op: str, fields: Mapping[str, Any], on_item: Callable[[Any], None] | None = None) -> Any:
+        """Send a request and wait for its answer; the value of its `ok`.
+
+        Cancelled, it only stops waiting: the executor does what was asked.
+
+        Args:
+          op: the operation.
+          fields: its fields.
+          on_item: called with each item that comes before the answer; without it they are dropped.
+
+        Raises:
+          Disconnected: the connection is lost, before or while waiting.
+          PromissoryError: the executor's error, of the class that its code names.
+        """
+        number = next(self._numbers)
+        frame = encode_frame({"id": number, "op": op, **fields})
+        while self._unsent_bytes > UNSENT_BYTES_MAX and self._lost is None:
+            await self._written.wait()
+        if self._lost is not None:
+            raise Disconnected(self._lost)
+        if self._waiting or self._unsent or self._writing:
+            self._append(frame)
+        else:
+            self._send_at_once(frame)
+        waiter = self._waiting[number] = self._waiter(on_item)
+        try:
+            await waiter.wait()
+        finally:
+            del self._waiting[number]
+        if waiter.error is not None:
+            raise waiter.error
+        return _value(cast("dict[str, Any]", waiter.answer))
+
+    def _append(self, frame: bytes) -> None:
+        if not self._unsent:
+            self._to_write.set()
+        self._unsent.append(frame)
+        self._unsent_bytes += len(frame)
+
+    def _send_at_once(self, frame: bytes) -> None:
+        # Nobody else is under way, so there is nothing to batch with: the two turns of the event loop that waking the
+        # writer costs are a quarter of a lone request's time.
+        try:
+            sent_bytes = self._socket.send(frame)
+        except OSError:
+            sent_bytes = 0  # no room, or broken: the writer waits for the one and meets the other
+        if sent_bytes < len(frame):
+            self._append(frame[sent_bytes:])
+
+    async def write(self) -> None:
+        """Write what requests append, until cancelled or until the peer takes no more."""
+        try:
+            while True:
+                await self._to_write.wait()
+                self._to_write = anyio.Event()
+                frames, self._unsent, self._unsent_bytes = self._unsent, [], 0
+                self._writing = True
+                await self._stream.send(b"".join(frames))
+                self._writing = False
+                self._written.set()
+                self._written = anyio.Event()
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            # The reader learns of it too, and first reads what the peer said before it went: that is the reason.
+            return
+
+    async def read(self) -> None:
+        """Hand the answers to those who wait, until cancelled or until the connection is lost."""
+        reason = "the client is closed"
+        try:
+            while True:
+                for message in self._reader.feed(await self._stream.receive(READ_BYTES)):
+                    self._hand_out(message)
+        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            reason = self._lost or "the connection to the executor was lost"
+        except MalformedFrame as exc:
+            for message in exc.before:
+                self._hand_out(message)
+            reason = f"the executor does not keep to the protocol: {exc}"
+        finally:
+            self._lose(reason)
+
+    def _hand_out(self, message: dict[str, Any]) -> None:
+        number = message.get("id")
+        waiter = self._waiting.get(number) if type(number) is int else None
+        if waiter is None:
+            # Nobody waits for it any more; or it is about the connection, whose end comes next.
+            if number is None and isinstance(message.get("error"), Mapping):
+                self._lost = f"the executor ended the connection: {error_from_wire(message['error'])}"
+            return
+        if "item" in message:
+            if waiter.on_item is None:
+                return
+            try:
+                waiter.on_item(message["item"])
+            except Exception as exc:  # it is the caller's own function: its error is the caller's to see
+                waiter.error = exc
+                waiter.wake()
+            return
+        waiter.answer = message
+        waiter.wake()
+
+    def _lose(self, reason: str) -> None:
+        self._lost = reason
+        for waiter in self._waiting.values():
+            if waiter.answer is None and waiter.error is None:
+                waiter.error = Disconnected(reason)
+                waiter.wake()
+        self._written.set()
+
+
+class ItemStream:
+    """The items of one streaming operation, as an async iterator on a connection of its own.
+
+    It connects at the first item asked for. Cancelled while it waits, it loses nothing: the next item asked for is
+    the next one. It is closed at its end, by an error, by `aclose`, on leaving `async with`, and with its client.
+    """
+
+    def __init__(self, path: str, op: str, fields: Mapping[str, Any], streams: set[ItemStream]) -> None:
+        self._path = path
+        self._frame = encode_frame({"id": 1, "op": op, **fields})
+        self._streams = streams
+        self._stream: ByteStream | None = None
+        self._reader = FrameReader()
+        self._messages: deque[dict[str, Any]] = deque()
+        self._closed = False
+        self.value: Any = None
+        """What the executor answered at the end of the items."""
+
+    def __aiter__(self) -> ItemStream:
+        return self
+
+    async def __aenter__(self) -> ItemStream:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def __anext__(self) -> Any:
+        """Wait for the next item.
+
+        Raises:
+          Disconnected: there is no connection, or no longer.
+          PromissoryError: the executor's error.
+        """
+        if self._closed:
+            raise StopAsyncIteration
+        try:
+            while not self._messages:
+                await self._receive()
+        except PromissoryError:
+            await self.aclose()
+            raise
+        message = self._messages.popleft()
+        if "item" in message:
+            return message["item"]
+        await self.aclose()
+        self.value = _value(message)
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Close the connection; the executor stops sending."""
+        self._closed = True
+        self._streams.discard(self)
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await anyio.aclose_forcefully(stream)
+
+    async def _receive(self) -> None:
+        if self._stream is None:
+            await self._open()
+        stream = cast("ByteStream", self._stream)
+        try:
+            self._messages.extend(self._reader.feed(await stream.receive(READ_BYTES)))
+        except (anyio.EndOfStream, anyio.BrokenResourceError) as exc:
+            raise Disconnected("the connection to the executor was lost") from exc
+        except anyio.ClosedResourceError as exc:
+            raise Disconnected("the stream was closed") from exc
+        except MalformedFrame as exc:
+            raise Disconnected(f"the executor does not keep to the protocol: {exc}") from exc
+
+    async def _open(self) -> None:
+        stream, reader = await open_stream(self._path)
+        try:
+            await stream.send(self._frame)
+        except BaseException as exc:
+            await anyio.aclose_forcefully(stream)
+            if isinstance(exc, anyio.BrokenResourceError):
+                raise Disconnected("the connection to the executor was lost") from exc
+            raise
+        self._stream, self._reader = stream, reader
+        self._streams.add(self)
+
+
+def _value(answer: Mapping[str, Any]) -> Any:
+    if "ok" in answer:
+        return answer["ok"]
+    error = answer.get("error")
+    if isinstance(error, Mapping):
+        raise error_from_wire(error)
+    raise Disconnected("the executor does not keep to the protocol: an answer is neither `ok` nor `error`")

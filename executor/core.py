@@ -1,0 +1,289 @@
+"""The executor, put together: the one place where its parts are made, started, read back and stopped.
+
+`open` runs an executor in the caller's own trio program; the daemon is the same object behind a socket.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+import trio
+
+from executor.committer import Commit, Committer, CommitThread, inline
+from executor.config import Config
+from executor.deletion import Deletion
+from executor.effects import Effects
+from executor.engine import Engine
+from executor.hiding import hidden
+from executor.inspection import Inspection
+from executor.invocations import Invocations
+from executor.promises import Promises
+from executor.queries import Queries
+from executor.record import Record
+from executor.recovery import Recovery
+from executor.registry import Registry
+from executor.residents import Activation, Residents
+from executor.timers import Timers
+from executor.watchdog import Watchdog
+from executor.watchers import Watchers
+from oplog.environment import Environment
+from oplog.entries import Resumed
+from oplog.errors import StoreFailed
+from oplog.tables import PAIR, Condition, Table
+from workers.retry import RetryPolicy
+
+TURN_BUDGET_SECONDS = 0.005
+"""How long the engine takes turns before the loop looks at sockets again."""
+
+
+def wall_clock_us() -> int:
+    """Return the time in microseconds since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+def _hidden(_: str, step: Callable[[], object]) -> object:
+    return hidden(step)
+
+
+class Executor:
+    """All parts of one executor.
+
+    Args:
+      environment: the open data; the executor does not close it.
+      nursery: where its own tasks and the side effects run.
+      config: limits.
+      clock: the time in microseconds since 1970, UTC.
+      commit: the seam to the store; the environment's own if not given.
+      threads: False has commits and synchronous side effects on the loop itself, for tests under a clock that does
+        not wait for threads.
+      chance: numbers in [0, 1) for the jitter of backoffs.
+      entropy: random bytes for seeds and keys.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        nursery: trio.Nursery,
+        config: Config,
+        *,
+        clock: Callable[[], int] = wall_clock_us,
+        commit: Commit | None = None,
+        threads: bool = True,
+        chance: Callable[[], float] = random.random,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.config = config
+        self.environment = environment
+        self._nursery = nursery
+        commit = commit or environment.commit
+        self._thread = CommitThread(commit) if threads else None
+        self.record = Record(environment, clock, lambda: self.committer.wake())
+        self.record.entries_max, self.record.bytes_max = config.batch_entries_max, config.batch_bytes_max
+        self.committer = Committer(
+            self.record,
+            self._thread.commit if self._thread is not None else inline(commit),
+            self._read_back,
+            self._go_on,
+        )
+        self.registry = Registry(environment)
+        self.residents = Residents(self.record, self.registry.path_of, config.workers_in_memory_max)
+        self.residents.on_ready = self._on_ready
+        self.watchers = Watchers(self.record)
+        self.promises = Promises(self.record, self.residents, self.watchers)
+        self.engine: Engine
+        self.effects = Effects(
+            self.record,
+            nursery,
+            lambda ordinal, start, outcome: self.engine.deliver_effect(ordinal, start, outcome),
+            config.threads_max,
+            inline=not threads,
+            jitter=chance,
+        )
+        self.timers = Timers(self.record, lambda kind, ordinal, index: self.engine.fire(kind, ordinal, index))
+        self.queries = Queries(self.record, self.residents)
+        self.watchdog = Watchdog(config.block_warning_seconds, config.block_stack_seconds) if threads else None
+        retry = RetryPolicy(
+            attempts=config.retry_attempts_max,
+            first_seconds=config.retry_first_seconds,
+            max_seconds=config.retry_longest_seconds,
+            factor=config.retry_factor,
+            jitter=config.retry_jitter,
+        )
+        step_in = _hidden if self.watchdog is None else self.watchdog.watching
+        self.engine = Engine(
+            self.record,
+            self.registry,
+            self.residents,
+            self.watchers,
+            self.promises,
+            self.effects,
+            self.timers,
+            self.queries,
+            retry,
+            step_in,
+            chance,
+        )
+        self.invocations = Invocations(
+            self.record,
+            self.registry,
+            self.residents,
+            self.watchers,
+            self.promises,
+            self.timers,
+            self.queries,
+            self.engine,
+            config,
+            entropy,
+        )
+        self.inspection = Inspection(self.record, self.registry)
+        self.deletion = Deletion(self.record, self.residents, self.promises, self.watchers, self.effects)
+        self.recovery = Recovery(self.record, self.residents, self.promises, self.engine, self.effects)
+        self._ready = trio.Event()
+        self._resident = trio.Event()
+        self._log = structlog.get_logger("promissory.executor")
+        self.is_stopping = False
+
+    def start(self) -> None:
+        """Start the executor's tasks; what was runnable goes on."""
+        self.recovery.open()
+        self.timers.read_back()
+        self._nursery.start_soon(self.committer.run)
+        self._nursery.start_soon(self._take_turns)
+        self._nursery.start_soon(self.timers.run)
+        self._nursery.start_soon(self._drop_idle)
+        self._nursery.start_soon(self.recovery.run)
+
+    def run_ready(self) -> None:
+        """Take turns now, for as long as the loop can spare; what is left goes on by itself."""
+        if not self.committer.is_backing_off and self.engine.run_some(TURN_BUDGET_SECONDS):
+            self._ready.set()
+
+    async def _take_turns(self) -> None:
+        while True:
+            await self._ready.wait()
+            self._ready = trio.Event()
+            self.run_ready()
+            await trio.lowlevel.checkpoint()
+
+    def _on_ready(self) -> None:
+        self._ready.set()
+        self._resident.set()
+
+    async def _drop_idle(self) -> None:
+        """Drop workers that have rested for `idle_seconds`; sleeps until the oldest may have."""
+        idle_us = int(self.config.idle_seconds * 1e6)
+        while True:
+            await self._resident.wait()
+            self._resident = trio.Event()
+            oldest: int | None = self.record.now()
+            while oldest is not None:
+                await trio.sleep(max(0.05, (oldest + idle_us - self.record.now()) / 1e6))
+                oldest = self.residents.drop_idle(self.record.now() - idle_us)
+
+    # After a failed commit.
+
+    def _read_back(self, error: StoreFailed) -> None:
+        """Drop everything in memory that is not durable."""
+        self.residents.drop_all()
+        env = self.environment
+        self.watchers.drop_unless(
+            lambda ordinal, index: env.get(Table.PROMISES, PAIR.pack(ordinal, index)) is not None, error
+        )
+        self.timers.read_back()
+        self.promises.waking = []
+
+    def _go_on(self) -> None:
+        """After the backoff: everything runnable goes on, from what is durable."""
+        self.effects.deliver_again()
+        self.promises.read_back()
+        self.resume_runnable()
+
+    def resume_runnable(self) -> None:
+        """Have every worker with something to do go on; also when a component has become available."""
+        for key, _ in self.environment.scan(Table.RUNNABLE):
+            ordinal, index = PAIR.unpack(key)
+            activation = None if index else self.residents.get(ordinal)
+            if activation is not None:
+                self.residents.push(activation)
+        self._ready.set()
+
+    def resume(self, activation: Activation, by: str) -> None:
+        """Let a paused, retrying or interrupted worker go on, as a unit; its attempts are counted anew."""
+        if activation.row.condition != Condition.NONE:
+            activation.unload()
+            self.residents.append(activation, Resumed(self.record.now(), by))
+            self.residents.end_unit()
+        self.residents.push(activation)
+
+    async def next_commit(self) -> None:
+        """Wait until something more is durable than now."""
+        await self.committer.next_commit()
+
+    def statistics(self) -> dict[str, int]:
+        """Return counters and gauges since the start."""
+        return {
+            "invocations_accepted": self.invocations.accepted_count,
+            "steps": self.engine.steps_count,
+            "entries_replayed": self.engine.replayed_count,
+            "effects_performed": self.effects.performed_count,
+            "effects_in_flight": len(self.effects),
+            "commits": self.record.commits_count,
+            "workers_in_memory": len(self.residents),
+            "workers_ready": len(self.residents.ready),
+            "watchers": self.watchers.count(),
+        }
+
+    # The end.
+
+    async def stop(self) -> None:
+        """Stop in order: no new steps, `run`s in flight get the grace, everything appended is committed.
+
+        Stopping twice does nothing the second time.
+        """
+        if self.is_stopping:
+            return
+        self.is_stopping = True
+        self.effects.is_stopping = True
+        self.engine.is_stopped = True
+        with trio.move_on_after(self.config.stop_grace_seconds):
+            await self.effects.none_in_flight()
+        self.effects.cancel_all()
+        self.recovery.close()
+        with trio.move_on_after(self.config.stop_grace_seconds):
+            await self.committer.drain()
+        self.residents.drop_all()
+
+    def close(self) -> None:
+        """End the executor's threads; its tasks must have ended."""
+        if self._thread is not None:
+            self._thread.close()
+        if self.watchdog is not None:
+            self.watchdog.close()
+
+
+@asynccontextmanager
+async def running(
+    data: Path, config: Config, *, clock: Callable[[], int] = wall_clock_us, threads: bool = True
+) -> AsyncIterator[Executor]:
+    """Open an executor on a data directory for as long as the block lasts; it is stopped in order at its end.
+
+    The caller registers its components and then calls `start`.
+
+    Raises:
+      Locked, NewerFormat, StoreFailed: the data directory cannot be opened.
+    """
+    with Environment(data) as environment:
+        async with trio.open_nursery() as nursery:
+            executor = Executor(environment, nursery, config, clock=clock, threads=threads)
+            try:
+                yield executor
+                await executor.stop()
+            finally:
+                nursery.cancel_scope.cancel()
+                executor.close()

@@ -1,0 +1,125 @@
+"""`promissory serve`: one executor behind its admin socket, from start to an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+import trio
+
+from executor.config import Config, load_config
+from executor.core import Executor, running
+from executor.server import Server
+from oplog.errors import PromissoryError
+
+SWITCH_INTERVAL_SECONDS = 0.0005
+"""How soon the committer's thread gets the interpreter back from a busy loop."""
+
+
+def run(
+    *,
+    modules: Sequence[str],
+    data: Path,
+    socket: Path | None,
+    config: Path | None,
+    log_level: str | None,
+) -> int:
+    """Serve until SIGTERM or SIGINT, and return the exit status.
+
+    Modules are imported from the current directory, registered and remembered; without any, what is remembered is
+    served. Starts itself again with `PYTHONHASHSEED=0` if need be, so that sets of strings keep their order.
+    """
+    _with_fixed_hashes()
+    status = 0
+    directory = str(Path.cwd())
+    try:
+        configure_log(log_level or "info")
+        limits = load_config(config or data / "promissory.toml", os.environ)
+        trio.run(_serve, list(modules), directory, data, socket or data / "admin.sock", limits)
+    except* PromissoryError as group:
+        error = _first(group)
+        print(f"promissory: {error}", file=sys.stderr)
+        status = 1
+    except* KeyboardInterrupt:
+        status = 130
+    return status
+
+
+async def _serve(modules: list[str], directory: str, data: Path, socket: Path, config: Config) -> None:
+    log = structlog.get_logger("promissory.daemon")
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    async with running(data, config) as executor:
+        executor.registry.add_modules(modules, directory)
+        executor.registry.load_remembered()
+        server = Server(executor, socket)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(server.run)
+                executor.start()
+                names = executor.registry.names()
+                log.info("serving", data=str(data), socket=str(socket), components=names, pid=os.getpid())
+                with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                    async for received in signals:
+                        log.info("stopping", signal=signal.Signals(received).name)
+                        break
+                    nursery.start_soon(_second_signal, signals, executor)
+                    await executor.stop()
+                    nursery.cancel_scope.cancel()
+                nursery.cancel_scope.cancel()
+        finally:
+            server.close()
+    log.info("stopped")
+
+
+async def _second_signal(signals: AsyncIterator[int], executor: Executor) -> None:
+    """Whoever asks twice wants no grace."""
+    async for _ in signals:
+        executor.effects.cancel_all()
+
+
+def configure_log(level: str) -> None:
+    """Log to stderr: for people on a terminal, as JSON otherwise."""
+    terminal = sys.stderr.isatty()
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if terminal
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _without_none,
+            *renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _without_none(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {key: value for key, value in event.items() if value is not None}
+
+
+def _with_fixed_hashes() -> None:
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.environ["PYTHONHASHSEED"] = "0"
+        with suppress(OSError):
+            os.execv(sys.executable, [sys.executable, "-m", "executor", *sys.argv[1:]])
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+

@@ -1,0 +1,94 @@
+"""Deleting a worker: one unit that ends everybody's waits for it, takes back its own, and leaves its `Removed`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from executor.effects import Effects
+from executor.promises import Promises
+from executor.record import Record
+from executor.residents import Activation, Residents
+from executor.watchers import DELETED, Watchers
+from oplog import entries as e
+from oplog.environment import ordinal_range
+from oplog.errors import OplogCorrupt, PromiseDeleted
+from oplog.fold import key_of, put_waiter, sleep_key
+from oplog.ids import OplogIndex
+from oplog.tables import PAIR, Table, oplog_key, timer_key
+
+
+class Deletion:
+    """Deletes workers, whatever state they are in."""
+
+    def __init__(
+        self, record: Record, residents: Residents, promises: Promises, watchers: Watchers, effects: Effects
+    ) -> None:
+        self._record = record
+        self._residents = residents
+        self._promises = promises
+        self._watchers = watchers
+        self._effects = effects
+
+    def delete(self, activation: Activation, by: str) -> None:
+        """End a worker's life as a unit: `Removed` stays, so no index is ever used twice; the rest goes.
+
+        The next life begins at the index after it.
+        """
+        record, ordinal, life = self._record, activation.ordinal, activation.row.life
+        last = activation.row.last
+        activation.unload()
+        settleable = self._forget_entries(activation, life, last)
+        for table in (Table.PROMISES, Table.IDEMPOTENCY):
+            first, end = ordinal_range(ordinal)
+            for key, _ in record.environment.scan(table, first, end):
+                record.put(table, key, None)
+        for index in range(life, last + 1):
+            record.put(Table.OPLOG, oplog_key(ordinal, index), None)
+        for index in settleable:
+            self._wake_all(activation, index)
+        self._residents.append(activation, e.Removed(record.now(), by))
+        self._residents.end_unit()
+        self._watchers.fail(ordinal, PromiseDeleted(f"worker {activation.path} was deleted", 410), lambda _: True)
+
+    def _forget_entries(self, activation: Activation, life: int, last: int) -> list[int]:
+        """Take back the rows that entries of this life had made; return its promises and invocations."""
+        record, row = self._record, activation.row
+        settleable = []
+        for index, entry in self._readable(activation.ordinal, life, last):
+            if type(entry) is e.Invoked:
+                settleable.append(index)
+                record.put(Table.IDEMPOTENCY, key_of(row.ordinal, entry), None)
+                if entry.due is not None:
+                    record.put(Table.TIMERS, timer_key(entry.due, row.ordinal, index), None)
+            elif type(entry) is e.Started:
+                request = entry.request
+                if type(request) is e.CreatePromise:
+                    settleable.append(index)
+                    if request.timeout_us is not None:
+                        record.put(Table.TIMERS, timer_key(entry.timestamp + request.timeout_us, row.ordinal, index), None)
+                elif type(request) is e.AwaitPromise:
+                    put_waiter(row, index, request, record.ordinal_of, record.put, None)
+                elif type(request) is e.Sleep:
+                    record.put(Table.TIMERS, sleep_key(row.ordinal, index, entry), None)
+                elif type(request) is e.Run:
+                    self._effects.abandon(row.ordinal, index)
+        for index in settleable:
+            record.put(Table.PROMISES, oplog_key(row.ordinal, index), None)
+        return settleable
+
+    def _readable(self, ordinal: int, life: int, last: int) -> Iterator[tuple[int, e.Entry]]:
+        """Iterate over the entries that can be read: a corrupt one must not keep its worker from being deleted."""
+        for index in range(life, last + 1):
+            try:
+                yield index, self._record.entry(ordinal, index)
+            except OplogCorrupt:
+                continue
+
+    def _wake_all(self, activation: Activation, index: int) -> None:
+        record = self._record
+        record.put(Table.RUNNABLE, PAIR.pack(activation.ordinal, index), None)
+        while waiters := record.waiters(activation.ordinal, index, 256):
+            for ordinal, start in waiters:
+                waiter = self._residents.get(ordinal)
+                if waiter is not None:
+                    self._residents.deliver(waiter, e.Ended(record.now(), OplogIndex(start), DELETED))

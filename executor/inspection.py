@@ -1,0 +1,255 @@
+"""What is listed and shown: read from durable snapshots, so nothing is seen before it is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from executor.record import Record
+from executor.registry import Registry
+from oplog.codec import decode_entry
+from oplog.entries import Completed, Created, Errored, Failure, Invoked, Outcome, Value
+from oplog.environment import ordinal_range
+from oplog.errors import BadArguments, NotFound, OplogCorrupt
+from oplog.ids import InvocationId, OplogIndex, WorkerId
+from oplog.render import render, rfc3339
+from oplog.tables import (
+    PAIR,
+    U64,
+    PromiseKind,
+    PromiseRow,
+    PromiseState,
+    Table,
+    WorkerRow,
+    oplog_key,
+    worker_id_key,
+    worker_key,
+)
+
+WORKER_STATUSES = ("running", "suspended", "idle", "retrying", "paused", "interrupted")
+PROMISE_STATES = ("pending", "resolved", "rejected", "deleted")
+INVOCATION_STATUSES = ("scheduled", "pending", "running", "completed", "failed")
+
+
+class Inspection:
+    """Rows for people and scripts, as maps of the admin protocol."""
+
+    def __init__(self, record: Record, registry: Registry) -> None:
+        self._env = record.environment
+        self._registry = registry
+
+    # Workers.
+
+    def worker(self, worker_id: WorkerId) -> dict[str, Any]:
+        """Return all that is known of one worker.
+
+        Raises:
+          NotFound: there is no such worker.
+        """
+        row = self._row(worker_id)
+        shown = self._worker_map(row)
+        created = self._entry(row.ordinal, row.life)
+        if isinstance(created, Created):
+            shown["component_version"] = created.component_version
+            shown["env"] = created.env
+            shown["args"] = created.args
+        errored = self._entry(row.ordinal, row.errored) if row.errored else None
+        if isinstance(errored, Errored):
+            shown["error"] = errored.error
+            shown["traceback"] = errored.traceback
+            shown["attempt"] = errored.attempt
+            if errored.next_attempt is not None:
+                shown["next_attempt_at"] = rfc3339(errored.next_attempt)
+        return shown
+
+    def workers(self, status: str | None, component: str | None) -> Iterator[dict[str, Any]]:
+        """Iterate over the workers, by age.
+
+        Raises:
+          BadArguments: there is no such status.
+        """
+        _check("status", status, WORKER_STATUSES)
+        wanted = None if component is None else self._registry.worker_id(f"{component}/-").component_id
+        for key, raw in self._env.scan(Table.WORKERS):
+            row = WorkerRow.decode(U64.unpack(key)[0], raw)
+            if row.life and (status is None or row.status == status):
+                if wanted is None or row.worker_id.component_id == wanted:
+                    yield self._worker_map(row)
+
+    def _row(self, worker_id: WorkerId) -> WorkerRow:
+        raw = self._env.get(Table.WORKER_IDS, worker_id_key(worker_id))
+        ordinal = None if raw is None else U64.unpack(raw)[0]
+        row = None if ordinal is None else self._env.get(Table.WORKERS, worker_key(ordinal))
+        decoded = None if row is None or ordinal is None else WorkerRow.decode(ordinal, row)
+        if decoded is None or not decoded.life:
+            raise NotFound(f"there is no worker {self._registry.path_of(worker_id)}")
+        return decoded
+
+    def _worker_map(self, row: WorkerRow) -> dict[str, Any]:
+        shown: dict[str, Any] = {
+            "worker": self._registry.path_of(row.worker_id),
+            "status": row.status,
+            "last_index": row.last,
+            "pending_invocations": row.pending + row.scheduled,
+            "created_at": rfc3339(row.created_at),
+        }
+        if row.errored:
+            try:
+                errored = self._entry(row.ordinal, row.errored)
+            except OplogCorrupt as error:
+                shown["last_error"] = str(error)
+            else:
+                if isinstance(errored, Errored):
+                    shown["last_error"] = errored.error
+        return shown
+
+    def _entry(self, ordinal: int, index: int) -> Any:
+        key = oplog_key(ordinal, index)
+        raw = self._env.get(Table.OPLOG, key)
+        return None if raw is None else decode_entry(key, raw)
+
+    # Promises.
+
+    def promises(self, state: str | None) -> Iterator[dict[str, Any]]:
+        """Iterate over the promises that were created as such.
+
+        Raises:
+          BadArguments: there is no such state.
+        """
+        _check("state", state, PROMISE_STATES)
+        paths: tuple[int, str] = (0, "")
+        for key, raw in self._env.scan(Table.PROMISES):
+            ordinal, index = PAIR.unpack(key)
+            row = PromiseRow.decode(raw)
+            name = row.state.name.lower()
+            if row.kind is PromiseKind.PROMISE and (state is None or name == state):
+                if paths[0] != ordinal:
+                    paths = (ordinal, self._path(ordinal))
+                yield {"promise": f"{paths[1]}/{index}", "state": name, "created_at": rfc3339(row.created_at)}
+
+    def _path(self, ordinal: int) -> str:
+        raw = self._env.get(Table.WORKERS, worker_key(ordinal))
+        return "?" if raw is None else self._registry.path_of(WorkerRow.decode(ordinal, raw).worker_id)
+
+    # Invocations.
+
+    def invocation(self, invocation: InvocationId) -> dict[str, Any]:
+        """Return what is known of one invocation.
+
+        Raises:
+          NotFound: there is no such invocation.
+        """
+        row = self._row(invocation.worker_id)
+        raw = self._env.get(Table.PROMISES, oplog_key(row.ordinal, invocation.oplog_idx))
+        promise = None if raw is None else PromiseRow.decode(raw)
+        if promise is None or promise.kind is not PromiseKind.INVOCATION:
+            raise NotFound(f"there is no invocation {invocation}")
+        return self._invocation_map(row, invocation.oplog_idx, promise)
+
+    def invocations(self, worker_id: WorkerId | None, status: str | None) -> Iterator[dict[str, Any]]:
+        """Iterate over the invocations of one worker, or of all.
+
+        Raises:
+          NotFound: there is no such worker.
+          BadArguments: there is no such status.
+        """
+        _check("status", status, INVOCATION_STATUSES)
+        first, end = (b"", None) if worker_id is None else ordinal_range(self._row(worker_id).ordinal)
+        row: WorkerRow | None = None
+        for key, raw in self._env.scan(Table.PROMISES, first, end):
+            ordinal, index = PAIR.unpack(key)
+            promise = PromiseRow.decode(raw)
+            if promise.kind is not PromiseKind.INVOCATION:
+                continue
+            if row is None or row.ordinal != ordinal:
+                worker = self._env.get(Table.WORKERS, worker_key(ordinal))
+                row = None if worker is None else WorkerRow.decode(ordinal, worker)
+            if row is not None and (status is None or _invocation_status(row, index, promise) == status):
+                yield self._invocation_map(row, index, promise)
+
+    def _invocation_map(self, row: WorkerRow, index: int, promise: PromiseRow) -> dict[str, Any]:
+        invoked = self._entry(row.ordinal, index)
+        if not isinstance(invoked, Invoked):
+            raise OplogCorrupt(f"entry {index} is not an Invoked", index=index)
+        shown: dict[str, Any] = {
+            "invocation": str(InvocationId(row.worker_id, OplogIndex(index))),
+            "worker": self._registry.path_of(row.worker_id),
+            "function": invoked.function,
+            "status": _invocation_status(row, index, promise),
+            "key": invoked.key,
+            "created_at": rfc3339(promise.created_at),
+        }
+        if promise.state is PromiseState.REJECTED:
+            completed = self._entry(row.ordinal, promise.outcome)
+            if isinstance(completed, Completed) and isinstance(completed.outcome, Failure):
+                shown["error"] = completed.outcome.message
+        return shown
+
+    # Oplogs.
+
+    def last_index(self, worker_id: WorkerId) -> int:
+        """Return the last durable index of a worker.
+
+        Raises:
+          NotFound: there is no such worker.
+        """
+        return self._row(worker_id).last
+
+    def oplog(self, worker_id: WorkerId, first: int) -> Iterator[dict[str, Any]]:
+        """Iterate over a worker's durable entries from an index on.
+
+        Raises:
+          NotFound: there is no such worker.
+          OplogCorrupt: an entry cannot be read.
+        """
+        start, end = ordinal_range(self._row(worker_id).ordinal, first)
+        for key, raw in self._env.scan(Table.OPLOG, start, end):
+            yield render(OplogIndex(PAIR.unpack(key)[1]), decode_entry(key, raw))
+
+    # Components.
+
+    def components(self) -> list[dict[str, Any]]:
+        """Return the available components with the JSON Schemas of their handlers."""
+        return [
+            {
+                "component": component.name,
+                "id": str(WorkerId(component.id, "-")).partition("/")[0],
+                "version": component.version,
+                "ephemeral": component.ephemeral,
+                "handlers": [
+                    {
+                        "name": handler.name,
+                        "kind": handler.kind,
+                        "parameters": handler.parameters_schema(),
+                        "result": handler.result_schema(),
+                    }
+                    for handler in component.handlers.values()
+                ],
+            }
+            for component in self._registry.components()
+        ]
+
+
+def outcome_map(path: str, state: PromiseState, outcome: Outcome | None) -> dict[str, Any]:
+    """Return a promise and its outcome, as `promise show` prints it."""
+    shown: dict[str, Any] = {"promise": path, "state": state.name.lower()}
+    if isinstance(outcome, Value):
+        shown["data"] = outcome.data or b""
+    elif isinstance(outcome, Failure):
+        shown["error"] = outcome.message
+    return shown
+
+
+def _invocation_status(row: WorkerRow, index: int, promise: PromiseRow) -> str:
+    if promise.state is PromiseState.RESOLVED:
+        return "completed"
+    if promise.state in (PromiseState.REJECTED, PromiseState.DELETED):
+        return "failed"
+    if promise.state is PromiseState.SCHEDULED:
+        return "scheduled"
+    return "running" if row.running == index else "pending"
+
+
+def _check(what: str, value: str | None, known: tuple[str, ...]) -> None:
+    if value is not None and value not in known:
+        raise BadArguments(f"{what} {value!r} is unknown", expected=", ".join(known))

@@ -1,0 +1,227 @@
+"""The door for invocations: checked, deduplicated by key, appended, and answered when their outcome is durable."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from executor.config import Config
+from executor.engine import Engine, paused_error
+from executor.promises import Promises
+from executor.queries import Queries
+from executor.record import Record
+from executor.registry import Registry
+from executor.residents import Activation, Residents
+from executor.timers import Timers
+from executor.watchers import Watcher, Watchers
+from oplog.entries import Created, Errored, Invoked
+from oplog.errors import BadArguments, LimitReached, NotFound
+from oplog.ids import InvocationId, OplogIndex, WorkerId
+from oplog.tables import U64, Condition, PromiseKind, Table, idempotency_key
+from workers.component import Component, Handler
+
+DELAY_US_MAX = 100 * 366 * 86_400 * 1_000_000
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A handler or query to call, as it comes in."""
+
+    worker: str
+    """COMPONENT/NAME."""
+    function: str
+    params: bytes
+    """A JSON array, or a JSON object by name."""
+    key: str | None = None
+    delay_us: int | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """An invocation that was appended, or was there already."""
+
+    activation: Activation
+    index: OplogIndex
+    is_new: bool
+
+    @property
+    def id(self) -> InvocationId:
+        """The invocation's id."""
+        return InvocationId(self.activation.row.worker_id, self.index)
+
+
+class Invocations:
+    """Accepts invocations and attaches to them."""
+
+    def __init__(
+        self,
+        record: Record,
+        registry: Registry,
+        residents: Residents,
+        watchers: Watchers,
+        promises: Promises,
+        timers: Timers,
+        queries: Queries,
+        engine: Engine,
+        config: Config,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._record = record
+        self._registry = registry
+        self._residents = residents
+        self._watchers = watchers
+        self._promises = promises
+        self._timers = timers
+        self.queries = queries
+        self._engine = engine
+        self._config = config
+        self._entropy = entropy
+        self.accepted_count = 0
+
+    def handler(self, worker: str, function: str) -> tuple[Component, WorkerId, Handler]:
+        """Return the component, id and handler that a call names.
+
+        Raises:
+          NotFound: the component or the function does not exist.
+          BadArguments: the worker's name is out of limits.
+        """
+        component, worker_id = self._registry.locate(worker)
+        handler = component.handlers.get(function)
+        if handler is None:
+            known = ", ".join(component.handlers)
+            raise NotFound(f"component {component.name!r} has no function {function!r}", expected=known)
+        return component, worker_id, handler
+
+    def accept(self, call: Call, component: Component, worker_id: WorkerId, handler: Handler) -> Accepted:
+        """Append an invocation as a unit, or find the one with its key; the worker takes it in its turn.
+
+        Returns:
+          The invocation; durable when the record says so (`Record.when_durable`).
+
+        Raises:
+          BadArguments: the arguments do not fit; nothing is written.
+          LimitReached: the key or the arguments are too long; nothing is written.
+        """
+        self._check_limits(call)
+        params = handler.check(call.params)
+        activation = self._residents.find(worker_id)
+        if activation is not None and call.key is not None:
+            found = self._record.get(
+                Table.IDEMPOTENCY, idempotency_key(activation.ordinal, call.function, call.key)
+            )
+            if found is not None:
+                return Accepted(activation, U64.unpack(found)[0], is_new=False)
+        if activation is None or not activation.row.life:
+            activation = self._create(component, worker_id, b"[]", {})
+        now = self._record.now()
+        due = None if call.delay_us is None else now + call.delay_us
+        key = call.key if call.key is not None else str(uuid.UUID(bytes=self._entropy(16), version=4))
+        invoked = Invoked(now, call.function, params, key, None, None, (), due)
+        index = self._residents.deliver(activation, invoked)
+        self._residents.end_unit()
+        if due is not None:
+            self._timers.add(due, activation.ordinal, index)
+        self.accepted_count += 1
+        return Accepted(activation, index, is_new=True)
+
+    def _check_limits(self, call: Call) -> None:
+        if len(call.params) > self._config.payload_bytes_max:
+            limit = self._config.payload_bytes_max
+            raise LimitReached(f"the arguments have {len(call.params)} bytes, the limit is {limit}")
+        if call.key is not None and not 1 <= len(call.key) <= self._config.idempotency_key_chars_max:
+            limit = self._config.idempotency_key_chars_max
+            raise LimitReached(f"the idempotency key has {len(call.key)} characters, allowed are 1 to {limit}")
+        if call.delay_us is not None and not 0 <= call.delay_us <= DELAY_US_MAX:
+            raise BadArguments("the delay must be from 0 seconds to 100 years")
+
+    def create(self, worker: str, args: bytes, env: Mapping[str, str]) -> Activation:
+        """Create a worker explicitly, as a unit.
+
+        Raises:
+          BadArguments: it exists, or its arguments do not fit; nothing is written.
+          NotFound: the component is not registered.
+        """
+        component, worker_id = self._registry.locate(worker)
+        activation = self._residents.find(worker_id)
+        if activation is not None and activation.row.life:
+            raise BadArguments(f"worker {activation.path} exists already", worker=activation.path)
+        activation = self._create(component, worker_id, component.check_args(args), dict(env))
+        self._residents.end_unit()
+        return activation
+
+    def _create(self, component: Component, worker_id: WorkerId, args: bytes, env: dict[str, str]) -> Activation:
+        if args == b"[]" and component.requires_args:
+            raise BadArguments(
+                f"{component.name} has required fields: create the worker first, with its arguments",
+                worker=self._registry.path_of(worker_id),
+            )
+        now = self._record.now()
+        created = Created(now, worker_id, component.version, args, env, None, self._entropy(32))
+        old = self._residents.find(worker_id)
+        index = OplogIndex(1 if old is None else old.row.last + 1)
+        player = self._engine.begin_life(component, index, created)
+        activation = self._residents.create(created)
+        activation.player = player
+        activation.is_loaded = True
+        return activation
+
+    # Waiting.
+
+    def find(self, invocation: InvocationId) -> tuple[Activation, OplogIndex]:
+        """Return the worker and the index of an invocation.
+
+        Raises:
+          NotFound: there is no such invocation.
+        """
+        activation = self._residents.find(invocation.worker_id)
+        if activation is not None and activation.row.life:
+            row = self._record.promise_row(activation.ordinal, invocation.oplog_idx)
+            if row is not None and row.kind is PromiseKind.INVOCATION:
+                return activation, invocation.oplog_idx
+        raise NotFound(f"there is no invocation {invocation}")
+
+    def watch(self, activation: Activation, index: OplogIndex, watcher: Watcher) -> Callable[[], None]:
+        """Tell a watcher the outcome of an invocation, or at once that its worker is paused.
+
+        Returns:
+          What takes the watcher back.
+        """
+        return watch(self._record, self._promises, self._watchers, activation, index, watcher, pauses=True)
+
+
+def watch(
+    record: Record,
+    promises: Promises,
+    watchers: Watchers,
+    activation: Activation,
+    index: OplogIndex,
+    watcher: Watcher,
+    *,
+    pauses: bool,
+) -> Callable[[], None]:
+    """Tell a watcher the outcome of a promise or invocation when it is there and durable."""
+    row = promises.row(activation, index, created=False)
+    outcome = promises.outcome(activation, row)
+    error = None
+    if outcome is None:
+        if not pauses or activation.row.condition is not Condition.PAUSED:
+            return watchers.add(activation.ordinal, index, watcher)
+        error = paused_error(activation, last_error(record, activation))
+    watching: list[Any] = [watcher]
+
+    def durable(failure: Any) -> None:
+        for one in watching:
+            one(None if failure else outcome, failure or error)
+
+    record.when_durable(durable)
+    return watching.clear
+
+
+def last_error(record: Record, activation: Activation) -> str:
+    """Return the text of a worker's last error."""
+    if not activation.row.errored:
+        return "unknown"
+    entry = record.entry(activation.ordinal, activation.row.errored)
+    return entry.error if isinstance(entry, Errored) else "unknown"

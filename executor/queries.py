@@ -1,0 +1,98 @@
+"""Queries: answered from a worker's state, never recorded, never before what they saw is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from executor.record import Record
+from executor.residents import Activation, Residents
+from oplog.entries import Created
+from oplog.errors import BadArguments, PromissoryError, StoreFailed, WorkerError
+from oplog.ids import WorkerId
+from workers.component import Component
+
+Answer = Callable[["bytes | None", "PromissoryError | None"], None]
+"""Called once: with the JSON of the result, or with the error."""
+
+
+class Query:
+    """One query that waits for its worker to be read back."""
+
+    __slots__ = ("answer", "function", "params")
+
+    def __init__(self, function: str, params: bytes, answer: Answer) -> None:
+        self.function = function
+        self.params = params
+        self.answer = answer
+
+
+class Queries:
+    """Answers queries."""
+
+    def __init__(self, record: Record, residents: Residents) -> None:
+        self._record = record
+        self._residents = residents
+
+    def ask(self, component: Component, worker_id: WorkerId, function: str, params: bytes, answer: Answer) -> None:
+        """Answer a query: from memory if the worker is there, else when it has been read back.
+
+        A worker that does not exist is answered for by a fresh instance; nothing is written.
+
+        Args:
+          component: the worker's component, which has this query.
+          worker_id: the worker.
+          function: the query's name.
+          params: a JSON array that was checked.
+          answer: called when the answer is known and all that it rests on is durable.
+        """
+        activation = self._residents.find(worker_id)
+        query = Query(function, params, answer)
+        if activation is None or not activation.row.life:
+            self._ask_fresh(component, worker_id, query)
+        elif activation.is_loaded:
+            self.answer_now(activation, query)
+        else:
+            activation.queries.append(query)
+            self._residents.push(activation)
+
+    def _ask_fresh(self, component: Component, worker_id: WorkerId, query: Query) -> None:
+        from workers.player import Player
+
+        if component.requires_args:
+            raise BadArguments(f"{component.name} has required fields: create the worker first")
+        player = Player(component, worker_id)
+        try:
+            player.feed(1, Created(self._record.now(), worker_id, component.version, b"[]", {}, None, bytes(32)))  # type: ignore[arg-type]
+            query.answer(player.query(query.function, query.params), None)
+        except Exception as error:
+            query.answer(None, as_promissory(error))
+        finally:
+            player.close()
+
+    def answer_now(self, activation: Activation, query: Query) -> None:
+        """Answer from a loaded worker, once its last entry is durable."""
+        assert activation.player is not None
+        activation.last_used = self._record.now()
+        result: bytes | None = None
+        error: PromissoryError | None = None
+        try:
+            result = activation.player.query(query.function, query.params)
+        except Exception as failure:
+            error = as_promissory(failure)
+
+        def durable(failure: StoreFailed | None) -> None:
+            query.answer(result if failure is None else None, failure or error)
+
+        self._record.when_durable(durable, activation.batch_number)
+
+    def refuse(self, activation: Activation, error: PromissoryError) -> None:
+        """Answer every query that waits for a worker with an error."""
+        while activation.queries:
+            activation.queries.popleft().answer(None, error)
+
+
+def as_promissory(error: BaseException) -> PromissoryError:
+    """Return an error of the tree for whatever a query raised."""
+    if isinstance(error, PromissoryError):
+        return error
+    return WorkerError(f"{type(error).__name__}: {error}")

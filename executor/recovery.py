@@ -1,0 +1,132 @@
+"""What a start does: everything runnable goes on, in time proportional to what is runnable.
+
+`meta` counts unclean ends in a row. After two, workers are activated one at a time, each named in `meta` first; the
+one that is named when the process ends uncleanly once more is paused, and the others go on.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from executor.effects import Effects
+from executor.engine import Engine
+from executor.promises import Promises
+from executor.record import Record
+from executor.residents import Activation, Residents
+from oplog.errors import WorkerError
+from oplog.ids import OplogIndex
+from oplog.tables import PAIR, U64, Condition, Table, WorkerRow
+
+import structlog
+
+_RUNNING_KEY = b"running"
+"""Present while an executor has the data open; it says how many unclean ends came before."""
+_ACTIVATING_KEY = b"activating"
+"""The ordinal of the worker that is being activated, after unclean ends."""
+
+CAREFUL_AFTER_UNCLEAN = 2
+READY_MAX = 64
+"""How many workers are ready before recovery waits for the engine."""
+SETTLE_SECONDS = 0.25
+"""How long, after unclean ends, a worker's side effects may show that they end the process."""
+SURVIVED_SECONDS = 5.0
+"""An executor that lived this long after its recovery ends the row of unclean ends."""
+
+
+class ProcessEnded(WorkerError):
+    """The process ended, uncleanly, while this worker was being activated."""
+
+    kind = "process_ended"
+
+
+class Recovery:
+    """Resumes what was runnable and keeps count of unclean ends."""
+
+    def __init__(
+        self, record: Record, residents: Residents, promises: Promises, engine: Engine, effects: Effects
+    ) -> None:
+        self._record = record
+        self._residents = residents
+        self._promises = promises
+        self._engine = engine
+        self._effects = effects
+        self._log = structlog.get_logger("promissory.recovery")
+        self.unclean_count = 0
+        self.is_careful = False
+        self.is_done = trio.Event()
+
+    def open(self) -> None:
+        """Count the unclean end before this start, if there was one, and pause the worker that it names."""
+        env = self._record.environment
+        before = env.get(Table.META, _RUNNING_KEY)
+        self.unclean_count = 0 if before is None else U64.unpack(before)[0] + 1
+        self.is_careful = self.unclean_count >= CAREFUL_AFTER_UNCLEAN
+        self._record.put(Table.META, _RUNNING_KEY, U64.pack(self.unclean_count))
+        named = env.get(Table.META, _ACTIVATING_KEY)
+        if named is not None:
+            self._record.put(Table.META, _ACTIVATING_KEY, None)
+            self._pause_named(U64.unpack(named)[0])
+        if self.unclean_count:
+            self._log.warning("unclean_end", in_a_row=self.unclean_count, one_at_a_time=self.is_careful)
+
+    def _pause_named(self, ordinal: int) -> None:
+        activation = self._residents.get(ordinal)
+        if activation is None or not activation.row.life or activation.row.condition == Condition.INTERRUPTED:
+            return
+        error = ProcessEnded("the process ended while this worker was being activated", worker=activation.path)
+        index = OplogIndex(activation.row.errored_input or activation.row.last)
+        self._engine.pause_or_retry(activation, index, activation.row.attempt + 1, error, None)
+
+    def close(self) -> None:
+        """Note a clean end; the commit that follows makes it durable."""
+        self._record.put(Table.META, _RUNNING_KEY, None)
+        self._record.put(Table.META, _ACTIVATING_KEY, None)
+
+    async def run(self) -> None:
+        """Have everything that was runnable go on."""
+        self._promises.read_back()
+        count = 0
+        for key, _ in self._record.environment.scan(Table.RUNNABLE):
+            ordinal, index = PAIR.unpack(key)
+            if index:
+                continue
+            activation = self._residents.get(ordinal)
+            if activation is None:
+                continue
+            count += 1
+            if self.is_careful:
+                await self._activate_carefully(activation)
+            else:
+                self._residents.push(activation)
+                while len(self._residents.ready) >= READY_MAX:
+                    await trio.lowlevel.checkpoint()
+        if self.is_careful:
+            await self._name(None)
+        self.is_careful = False
+        self.is_done.set()
+        if count or self.unclean_count:
+            self._log.info("recovered", workers=count)
+        if self.unclean_count:
+            await trio.sleep(SURVIVED_SECONDS)
+            self._record.put(Table.META, _RUNNING_KEY, U64.pack(0))
+            await self._durable()
+
+    async def _activate_carefully(self, activation: Activation) -> None:
+        await self._name(activation.row)
+        self._residents.push(activation)
+        while activation.is_queued or self._residents.ready:
+            await trio.lowlevel.checkpoint()
+        await self._durable()
+        with trio.move_on_after(SETTLE_SECONDS):
+            while self._effects.is_in_flight(activation.ordinal):
+                await trio.sleep(SETTLE_SECONDS / 25)
+
+    async def _name(self, row: WorkerRow | None) -> None:
+        self._record.put(Table.META, _ACTIVATING_KEY, None if row is None else U64.pack(row.ordinal))
+        await self._durable()
+
+    async def _durable(self) -> None:
+        done = trio.Event()
+        self._record.when_durable(lambda _: done.set())
+        self._record.wake()
+        await done.wait()

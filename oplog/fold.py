@@ -1,0 +1,274 @@
+"""What an entry means for the derived tables: one pure step, used when appending and when checking alike.
+
+The worker's row is changed in place; every other row that the entry adds, changes or deletes goes to `put`. Two rows
+are not decided here because they depend on other workers' oplogs: the row of the worker itself, which the caller
+writes once for a unit, and `RUNNABLE` rows of settled promises that still have waiters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from oplog import entries as e
+from oplog.errors import OplogCorrupt
+from oplog.ids import OplogIndex, WorkerId
+from oplog.tables import (
+    TIMER_ROWS,
+    Condition,
+    PromiseKind,
+    PromiseRow,
+    PromiseState,
+    Put,
+    Table,
+    TimerKind,
+    WorkerRow,
+    call_key,
+    idempotency_key,
+    oplog_key,
+    timer_key,
+    waiter_key,
+    worker_id_key,
+    worker_key,
+)
+
+OrdinalOf = Callable[[WorkerId], "int | None"]
+"""Finds a worker's ordinal; None when there never was such a worker."""
+
+
+def apply(row: WorkerRow, index: int, entry: e.Entry, start: e.Entry | None, ordinal_of: OrdinalOf, put: Put) -> None:
+    """Fold one entry into its worker's row and hand the other rows it changes to `put`.
+
+    Args:
+      row: the worker's row before the entry; changed in place.
+      index: where the entry stands; must be `row.last + 1`.
+      entry: the entry.
+      start: the `Started` or `Invoked` that an `Ended`, `Abandoned`, `Completed`, `Settled` or `Deleted` refers to;
+        None for other kinds, and for an `Abandoned` whose call has already ended.
+      ordinal_of: finds the owner of an awaited promise.
+      put: receives the changed rows.
+
+    Raises:
+      OplogCorrupt: the entry cannot stand here.
+    """
+    if index != row.last + 1:
+        raise OplogCorrupt(
+            f"entry {index} does not follow {row.last}",
+            worker=str(row.worker_id),
+            index=index,
+            expected=str(row.last + 1),
+            found=str(index),
+        )
+    row.last = index
+    row.last_timestamp = entry.timestamp
+    _FOLD[type(entry)](row, OplogIndex(index), entry, start, ordinal_of, put)
+
+
+def refresh(row: WorkerRow, was_runnable: bool, put: Put) -> None:
+    """Write the worker's row, and its `RUNNABLE` row if that changed since `was_runnable`."""
+    put(Table.WORKERS, worker_key(row.ordinal), row.encode())
+    if row.is_runnable != was_runnable:
+        put(Table.RUNNABLE, oplog_key(row.ordinal, 0), None if was_runnable else b"")
+
+
+def _clear_error(row: WorkerRow, put: Put) -> None:
+    if row.next_attempt:
+        put(Table.TIMERS, timer_key(row.next_attempt, row.ordinal, 0), None)
+    row.errored = row.errored_input = row.attempt = row.next_attempt = 0
+
+
+def _output(row: WorkerRow, put: Put) -> None:
+    """Account for an output: the step that an input had failed in went through, and one input was applied."""
+    if row.unapplied == 1:
+        row.unapplied = 0
+    if row.errored and row.condition in (Condition.NONE, Condition.RETRYING):
+        row.condition = Condition.NONE
+        _clear_error(row, put)
+
+
+def _created(row: WorkerRow, index: OplogIndex, entry: e.Created, _s: Any, _o: OrdinalOf, put: Put) -> None:
+    row.life = index
+    row.created_at = entry.timestamp
+    row.version = entry.component_version
+    row.condition = Condition.NONE
+    put(Table.WORKER_IDS, worker_id_key(entry.worker_id), worker_key(row.ordinal))
+
+
+def _invoked(row: WorkerRow, index: OplogIndex, entry: e.Invoked, _s: Any, _o: OrdinalOf, put: Put) -> None:
+    state = PromiseState.PENDING
+    if entry.due is None:
+        row.pending += 1
+    else:
+        row.scheduled += 1
+        state = PromiseState.SCHEDULED
+        put(Table.TIMERS, timer_key(entry.due, row.ordinal, index), TIMER_ROWS[TimerKind.INVOKE])
+    promise = PromiseRow(PromiseKind.INVOCATION, state, entry.timestamp)
+    put(Table.PROMISES, oplog_key(row.ordinal, index), promise.encode())
+    put(Table.IDEMPOTENCY, key_of(row.ordinal, entry), worker_key(index))
+
+
+def key_of(ordinal: int, entry: e.Invoked) -> bytes:
+    """Return the key in `IDEMPOTENCY` of an invocation: its client's key, or its caller's identity."""
+    if entry.caller is not None and entry.caller_start is not None:
+        return call_key(ordinal, entry.caller, entry.caller_start)
+    return idempotency_key(ordinal, entry.function, entry.key or "")
+
+
+def _started(row: WorkerRow, index: OplogIndex, entry: e.Started, _s: Any, ordinal_of: OrdinalOf, put: Put) -> None:
+    _output(row, put)
+    row.running = entry.invocation
+    request: Any = entry.request
+    kind = type(request)
+    if kind is e.Run:
+        row.open_runs += 1
+    elif kind is e.AwaitPromise:
+        put_waiter(row, index, request, ordinal_of, put, b"")
+    elif kind is e.CreatePromise:
+        promise = PromiseRow(PromiseKind.PROMISE, PromiseState.PENDING, entry.timestamp)
+        put(Table.PROMISES, oplog_key(row.ordinal, index), promise.encode())
+        if request.timeout_us is not None:
+            due = entry.timestamp + request.timeout_us
+            put(Table.TIMERS, timer_key(due, row.ordinal, index), TIMER_ROWS[TimerKind.DEADLINE])
+    elif kind is e.Sleep:
+        put(Table.TIMERS, sleep_key(row.ordinal, index, entry), TIMER_ROWS[TimerKind.SLEEP])
+
+
+def sleep_key(ordinal: int, index: int, entry: e.Started) -> bytes:
+    """Return the key in `TIMERS` of a sleep."""
+    return timer_key(entry.timestamp + entry.request.duration_us, ordinal, index)  # type: ignore[union-attr]
+
+
+def put_waiter(
+    row: WorkerRow, index: int, request: e.AwaitPromise, ordinal_of: OrdinalOf, put: Put, value: bytes | None
+) -> None:
+    """Add or (value None) take back the row of a wait; a wait for a worker that never was has none."""
+    owner = row.ordinal if request.owner is None else ordinal_of(request.owner)
+    if owner is not None:
+        put(Table.WAITERS, waiter_key(owner, request.promise, row.ordinal, index), value)
+
+
+def _close(row: WorkerRow, index: int, start: e.Entry | None, ordinal_of: OrdinalOf, put: Put) -> None:
+    """Take back what a `Started` had opened."""
+    if type(start) is not e.Started:
+        raise OplogCorrupt(f"entry {row.last} refers to {index}, which is not a Started", index=row.last)
+    request: Any = start.request
+    kind = type(request)
+    if kind is e.Run:
+        row.open_runs -= 1
+    elif kind is e.AwaitPromise:
+        put_waiter(row, index, request, ordinal_of, put, None)
+    elif kind is e.Sleep:
+        put(Table.TIMERS, sleep_key(row.ordinal, index, start), None)
+
+
+def _ended(row: WorkerRow, _i: OplogIndex, entry: e.Ended, start: Any, ordinal_of: OrdinalOf, put: Put) -> None:
+    if type(start) is e.Invoked and start.due is not None:
+        row.scheduled -= 1
+        row.pending += 1
+        promise = PromiseRow(PromiseKind.INVOCATION, PromiseState.PENDING, start.timestamp)
+        put(Table.PROMISES, oplog_key(row.ordinal, entry.start), promise.encode())
+        put(Table.TIMERS, timer_key(start.due, row.ordinal, entry.start), None)
+        return
+    _close(row, entry.start, start, ordinal_of, put)
+    row.unapplied += 1
+
+
+def _abandoned(row: WorkerRow, _i: OplogIndex, entry: e.Abandoned, start: Any, ordinal_of: OrdinalOf, put: Put) -> None:
+    _output(row, put)
+    # None: its `Ended` was appended before this, in a step that did not know of it yet.
+    if start is not None:
+        _close(row, entry.start, start, ordinal_of, put)
+
+
+def _cancelled(row: WorkerRow, *_: Any) -> None:
+    row.unapplied += 1
+
+
+def _completed(row: WorkerRow, index: OplogIndex, entry: e.Completed, start: Any, _o: OrdinalOf, put: Put) -> None:
+    _output(row, put)
+    row.pending -= 1
+    row.running = 0
+    row.unapplied = 0  # what is left of the inputs concerned this invocation only
+    state = PromiseState.RESOLVED if type(entry.outcome) is e.Value else PromiseState.REJECTED
+    promise = PromiseRow(PromiseKind.INVOCATION, state, start.timestamp, index)
+    put(Table.PROMISES, oplog_key(row.ordinal, entry.invocation), promise.encode())
+
+
+def _settled(row: WorkerRow, index: OplogIndex, entry: e.Settled, start: Any, _o: OrdinalOf, put: Put) -> None:
+    state = PromiseState.RESOLVED if type(entry.outcome) is e.Value else PromiseState.REJECTED
+    _end_promise(row, entry.promise, start, state, index, put)
+
+
+def _deleted(row: WorkerRow, index: OplogIndex, entry: e.Deleted, start: Any, _o: OrdinalOf, put: Put) -> None:
+    _end_promise(row, entry.promise, start, PromiseState.DELETED, index, put)
+
+
+def _end_promise(row: WorkerRow, promise: int, start: Any, state: PromiseState, index: int, put: Put) -> None:
+    if type(start) is not e.Started or type(start.request) is not e.CreatePromise:
+        raise OplogCorrupt(f"entry {index} refers to {promise}, which is not a promise", index=index)
+    new = PromiseRow(PromiseKind.PROMISE, state, start.timestamp, index)
+    put(Table.PROMISES, oplog_key(row.ordinal, promise), new.encode())
+    if start.request.timeout_us is not None:
+        due = start.timestamp + start.request.timeout_us
+        put(Table.TIMERS, timer_key(due, row.ordinal, promise), None)
+
+
+def _errored(row: WorkerRow, index: OplogIndex, entry: e.Errored, _s: Any, _o: OrdinalOf, put: Put) -> None:
+    _clear_error(row, put)
+    row.errored, row.errored_input, row.attempt = index, entry.input, entry.attempt
+    if entry.next_attempt is None:
+        row.condition = Condition.PAUSED
+        return
+    row.next_attempt = entry.next_attempt
+    row.condition = Condition.RETRYING
+    put(Table.TIMERS, timer_key(entry.next_attempt, row.ordinal, 0), TIMER_ROWS[TimerKind.RETRY])
+
+
+def _interrupted(row: WorkerRow, _i: OplogIndex, _e: Any, _s: Any, _o: OrdinalOf, put: Put) -> None:
+    _clear_error(row, put)
+    row.condition = Condition.INTERRUPTED
+
+
+def _resumed(row: WorkerRow, _i: OplogIndex, _e: Any, _s: Any, _o: OrdinalOf, put: Put) -> None:
+    _clear_error(row, put)
+    row.condition = Condition.NONE
+
+
+def _removed(row: WorkerRow, _i: OplogIndex, _e: Any, _s: Any, _o: OrdinalOf, put: Put) -> None:
+    _clear_error(row, put)
+    row.condition = Condition.REMOVED
+    row.life = row.created_at = row.version = row.pending = row.scheduled = 0
+    row.running = row.open_runs = row.unapplied = 0
+
+
+def _applied(row: WorkerRow, _i: OplogIndex, _e: Any, _s: Any, _o: OrdinalOf, put: Put) -> None:
+    row.unapplied = 0
+    if row.errored and row.condition in (Condition.NONE, Condition.RETRYING):
+        row.condition = Condition.NONE
+        _clear_error(row, put)
+
+
+def _nothing(*_: Any) -> None:
+    """Some entries change no row but the worker's last index."""
+
+
+_FOLD: dict[type[e.Entry], Callable[..., None]] = {
+    e.Created: _created,
+    e.Invoked: _invoked,
+    e.Started: _started,
+    e.Ended: _ended,
+    e.Cancelled: _cancelled,
+    e.Abandoned: _abandoned,
+    e.Completed: _completed,
+    e.Snapshotted: _nothing,
+    e.Updated: _nothing,
+    e.Reverted: _nothing,
+    e.Settled: _settled,
+    e.Deleted: _deleted,
+    e.Errored: _errored,
+    e.Interrupted: _interrupted,
+    e.Resumed: _resumed,
+    e.Logged: _nothing,
+    e.Removed: _removed,
+    e.Applied: _applied,
+}

@@ -1,0 +1,198 @@
+"""Names of things that last: components, workers, oplog indices, promises, invocations.
+
+Text forms are those of the command line: `COMPONENT/NAME` with `/` and `%` of a worker's name percent-encoded,
+`COMPONENT/NAME/INDEX` for a promise, `inv_1…` for an invocation. Parsing is strict: whatever is accepted is what
+formatting gives back.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import uuid
+from typing import Annotated, NewType
+
+import attrs
+import msgspec
+
+from oplog.errors import BadArguments
+
+OplogIndex = NewType("OplogIndex", int)
+"""Where an entry stands in its worker's oplog: 1-based and dense; `NONE` is before the first."""
+
+NONE = OplogIndex(0)
+INDEX_MAX = 2**63 - 1
+WORKER_NAME_BYTES_MAX = 256
+
+_COMPONENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ESCAPES = re.compile(r"%(2F|25)?")
+_WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+ComponentId = NewType("ComponentId", bytes)
+"""The 16 bytes of a component's UUID: the same for one name on every machine."""
+
+
+def component_id(name: str) -> ComponentId:
+    """Return UUIDv5(NAMESPACE_URL, "promissory:component:" + name) as bytes."""
+    return ComponentId(uuid.uuid5(uuid.NAMESPACE_URL, "promissory:component:" + name).bytes)
+
+
+def check_component_name(name: str) -> str:
+    """Return the name if it matches `[a-z0-9][a-z0-9-]{0,63}`.
+
+    Raises:
+      BadArguments: it does not.
+    """
+    if not _COMPONENT_NAME.fullmatch(name):
+        raise BadArguments(f"component name {name!r} does not match [a-z0-9][a-z0-9-]{{0,63}}")
+    return name
+
+
+def kebab_case(class_name: str) -> str:
+    """Turn a class's name into a component's: `PurchaseHistory` → `purchase-history`, `HTTPServer` → `http-server`."""
+    return _WORD_START.sub("-", class_name).replace("_", "-").strip("-").lower()
+
+
+def check_worker_name(name: str) -> str:
+    """Return the name if it has 1 to 256 bytes of UTF-8 and no control characters.
+
+    Raises:
+      BadArguments: it does not.
+    """
+    try:
+        size_bytes = len(name.encode())
+    except UnicodeEncodeError:
+        raise BadArguments(f"worker name {name!r} is not valid Unicode") from None
+    if not 1 <= size_bytes <= WORKER_NAME_BYTES_MAX:
+        raise BadArguments(f"worker name has {size_bytes} bytes of UTF-8, allowed are 1 to {WORKER_NAME_BYTES_MAX}")
+    if any(ch < " " or "\x7f" <= ch <= "\x9f" for ch in name):
+        raise BadArguments(f"worker name {name!r} holds a control character")
+    return name
+
+
+class WorkerId(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, cache_hash=True):
+    """One named instance of a component."""
+
+    component_id: Annotated[ComponentId, msgspec.Meta(min_length=16, max_length=16)]
+    worker_name: str
+
+    def __str__(self) -> str:
+        return f"{uuid.UUID(bytes=self.component_id)}/{escape(self.worker_name)}"
+
+
+@attrs.frozen
+class PromiseId:
+    """A promise, for ever: its owner and the index of the `Started` that created it."""
+
+    worker_id: WorkerId
+    oplog_idx: OplogIndex
+
+    def __str__(self) -> str:
+        return f"{self.worker_id}/{self.oplog_idx}"
+
+    @classmethod
+    def parse(cls, text: str) -> PromiseId:
+        """Read what `str` gives (the component by its id).
+
+        Raises:
+          BadArguments: the text is not of the form COMPONENT-ID/NAME/INDEX.
+        """
+        component, name, index = split_promise(text)
+        if not _UUID.fullmatch(component):
+            raise BadArguments(f"promise {text!r} names its component by {component!r}, which is not an id")
+        return cls(WorkerId(ComponentId(uuid.UUID(component).bytes), name), index)
+
+
+@attrs.frozen
+class InvocationId:
+    """An invocation: its worker and the index of its `Invoked`."""
+
+    worker_id: WorkerId
+    oplog_idx: OplogIndex
+
+    def __str__(self) -> str:
+        raw = self.worker_id.component_id + self.oplog_idx.to_bytes(8, "big") + self.worker_id.worker_name.encode()
+        return "inv_1" + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+    @classmethod
+    def parse(cls, text: str) -> InvocationId:
+        """Read what `str` gives.
+
+        Raises:
+          BadArguments: it is not an invocation's id.
+        """
+        try:
+            if not text.startswith("inv_1"):
+                raise ValueError
+            body = text[5:].encode("ascii")
+            raw = base64.b64decode(body + b"=" * (-len(body) % 4), altchars=b"-_", validate=True)
+            worker_id = WorkerId(ComponentId(raw[:16]), check_worker_name(raw[24:].decode()))
+            found = cls(worker_id, _index(int.from_bytes(raw[16:24], "big")))
+            if str(found) != text:
+                raise ValueError
+        except (ValueError, binascii.Error, BadArguments):
+            raise BadArguments(f"{text!r} is not an invocation id") from None
+        return found
+
+
+def escape(name: str) -> str:
+    """Percent-encode `%` and `/` of a worker's name, for use in a path."""
+    return name.replace("%", "%25").replace("/", "%2F")
+
+
+def unescape(segment: str) -> str:
+    """Undo `escape`.
+
+    Raises:
+      BadArguments: the segment holds a `/` or a `%` that `escape` would not have written.
+    """
+    if "/" in segment or any(not m[1] for m in _ESCAPES.finditer(segment)):
+        raise BadArguments(f"{segment!r}: within a worker name write '/' as %2F and '%' as %25")
+    return segment.replace("%2F", "/").replace("%25", "%")
+
+
+def split_worker(text: str) -> tuple[str, str]:
+    """Split COMPONENT/NAME into the component (a name or an id, not looked up) and the worker's name.
+
+    Raises:
+      BadArguments: the text has another form or a part that is out of limits.
+    """
+    component, slash, name = text.partition("/")
+    if not slash:
+        raise BadArguments(f"{text!r} is not of the form COMPONENT/NAME")
+    return check_component(component), check_worker_name(unescape(name))
+
+
+def split_promise(text: str) -> tuple[str, str, OplogIndex]:
+    """Split COMPONENT/NAME/INDEX.
+
+    Raises:
+      BadArguments: the text has another form or a part that is out of limits.
+    """
+    worker, slash, index = text.rpartition("/")
+    if not slash or not index.isascii() or not index.isdigit() or str(int(index[:20])) != index:
+        raise BadArguments(f"{text!r} is not of the form COMPONENT/NAME/INDEX")
+    component, name = split_worker(worker)
+    return component, name, _index(int(index))
+
+
+def check_component(text: str) -> str:
+    """Return the text if it is a component's name or id.
+
+    Raises:
+      BadArguments: it is neither.
+    """
+    return text if _UUID.fullmatch(text) else check_component_name(text)
+
+
+def resolve_component(text: str) -> ComponentId:
+    """Return the id of a component given by name or id."""
+    return ComponentId(uuid.UUID(text).bytes) if _UUID.fullmatch(text) else component_id(text)
+
+
+def _index(value: int) -> OplogIndex:
+    if not 1 <= value <= INDEX_MAX:
+        raise BadArguments(f"index {value} is out of range")
+    return OplogIndex(value)

@@ -1,0 +1,84 @@
+"""What the author of a worker imports: `import workers`.
+
+A worker is a subclass of `Worker` with fields, handlers and queries. The functions here ask the worker's host; they
+can only be called by a handler. Nothing here does I/O: the executor steps the worker through a `player.Player`.
+"""
+
+from oplog.errors import (
+    BadHandler,
+    CallCycleError,
+    CallError,
+    InvocationCancelled,
+    NonDeterminismError,
+    PromiseDeleted,
+    PromiseRejected,
+    TerminalError,
+    TimedOut,
+)
+from oplog.ids import PromiseId, WorkerId
+from workers.base import Worker, handler, query
+from workers.component import Component, Handler, component_of
+from workers.concurrency import gather, race, wait_for
+from workers.effects import RunCall, run
+from workers.futures import Cancelled, DurableFuture
+from workers.host import (
+    await_promise,
+    complete_promise,
+    create_promise,
+    current_worker,
+    delete_promise,
+    environment,
+    idempotency_key,
+    log,
+    now,
+    poll_promise,
+    random,
+    sleep,
+    uuid4,
+)
+from workers.player import Player, Step, StepFailed
+from workers.retry import RetryPolicy
+
+__all__ = [
+    "BadHandler",
+    "CallCycleError",
+    "CallError",
+    "Cancelled",
+    "Component",
+    "DurableFuture",
+    "Handler",
+    "InvocationCancelled",
+    "NonDeterminismError",
+    "Player",
+    "PromiseDeleted",
+    "PromiseId",
+    "PromiseRejected",
+    "RetryPolicy",
+    "RunCall",
+    "Step",
+    "StepFailed",
+    "TerminalError",
+    "TimedOut",
+    "Worker",
+    "WorkerId",
+    "await_promise",
+    "complete_promise",
+    "component_of",
+    "create_promise",
+    "current_worker",
+    "delete_promise",
+    "environment",
+    "gather",
+    "handler",
+    "idempotency_key",
+    "log",
+    "now",
+    "poll_promise",
+    "query",
+    "race",
+    "random",
+    "run",
+    "sleep",
+    "uuid4",
+    "wait_for",
+]

@@ -1,0 +1,61 @@
+"""Entries in one short line, for messages that compare what is recorded with what the code does."""
+
+from __future__ import annotations
+
+from oplog.entries import (
+    Abandoned,
+    AwaitPromise,
+    Completed,
+    CompletePromise,
+    DeletePromise,
+    Entry,
+    Failure,
+    PollPromise,
+    Request,
+    Run,
+    Sleep,
+    Started,
+    Value,
+)
+
+_TEXT_MAX = 80
+
+
+def describe(entry: Entry) -> str:
+    """Return an entry's kind and what distinguishes it from others of its kind, cut short."""
+    if isinstance(entry, Started):
+        return f"Started({describe_request(entry.request)})"
+    if isinstance(entry, Abandoned):
+        return f"Abandoned(start={entry.start})"
+    if isinstance(entry, Completed):
+        return f"Completed(invocation={entry.invocation}, {describe_outcome(entry.outcome)})"
+    return type(entry).__name__
+
+
+def describe_request(request: Request) -> str:
+    """Return a host call with its arguments."""
+    match request:
+        case Run(name=name):
+            return f"run {cut(name)}"
+        case Sleep(duration_us=duration_us):
+            return f"sleep {duration_us} µs"
+        case AwaitPromise() | PollPromise() | CompletePromise():
+            owner = "" if request.owner is None else f"{request.owner}/"
+            payload = f" with {cut(repr(request.payload))}" if isinstance(request, CompletePromise) else ""
+            return f"{request.call} {owner}{request.promise}{payload}"
+        case DeletePromise():
+            return f"{request.call} {request.promise}"
+        case _:
+            return cut(repr(request)) if request.timeout_us is not None else request.call
+
+
+def describe_outcome(outcome: Value | Failure) -> str:
+    """Return an outcome, its value or its error's kind and message."""
+    if isinstance(outcome, Failure):
+        return f"{outcome.kind} error {cut(repr(outcome.message))}"
+    return f"value {'none' if outcome.data is None else cut(outcome.data.decode(errors='backslashreplace'))}"
+
+
+def cut(text: str) -> str:
+    """Cut a text to what fits into a message."""
+    return text if len(text) <= _TEXT_MAX else text[: _TEXT_MAX - 1] + "…"

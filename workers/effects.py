@@ -1,0 +1,181 @@
+"""`run`: a side effect that the host performs outside of the worker, and whose outcome is recorded once."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from types import FunctionType
+from typing import Any, TypeVar, TypeVarTuple, Unpack, get_type_hints, overload
+
+import msgspec
+
+from oplog.entries import Run
+from oplog.ids import PromiseId, WorkerId
+from workers.base import Worker
+from workers.futures import DurableFuture
+from workers.guard import current
+from workers.host import machine, microseconds
+from workers.machine import Machine
+from workers.retry import RetryPolicy
+from workers.signature import Result, result_of
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_SHAPE = "__promissory_shape__"
+"""The attribute of a function in which its `Shape` is kept."""
+
+_DEFAULT_RETRY = RetryPolicy()
+_ATOMS = frozenset({str, int, float, bool, bytes, type(None), complex, PromiseId, WorkerId})
+
+
+class Shape:
+    """What is known of a function before it is called."""
+
+    __slots__ = ("code", "is_async", "request", "result")
+
+    def __init__(self, code: Any, request: Run, is_async: bool, result: Result) -> None:
+        self.code = code
+        self.request = request
+        self.is_async = is_async
+        self.result = result
+
+
+class RunCall:
+    """A side effect to perform: `function(*args)`, in a thread or, if `is_async`, under trio.
+
+    `timeout` is in seconds and counts as a failed attempt; `retry` says what follows one. The host performs it when
+    the `Started` is durable, and may do so again after a crash: its effect is at least once.
+    """
+
+    __slots__ = ("_shape", "args", "function", "name", "retry", "timeout")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        name: str,
+        retry: RetryPolicy,
+        timeout: float | None,
+        shape: Shape,
+    ) -> None:
+        self.function = function
+        self.args = args
+        self.name = name
+        self.retry = retry
+        self.timeout = timeout
+        self._shape = shape
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is to be awaited."""
+        return self._shape.is_async
+
+    def encode(self, value: Any) -> bytes:
+        """Return the function's result as the JSON to record.
+
+        Raises:
+          TerminalError: it cannot be encoded or does not fit the function's return annotation.
+        """
+        return self._shape.result.encode(value)
+
+
+@overload
+def run(
+    function: Callable[[Unpack[Ts]], Awaitable[T]],
+    /,
+    *args: *Ts,
+    name: str | None = None,
+    retry: RetryPolicy | None = None,
+    timeout: float | None = None,
+) -> DurableFuture[T]: ...
+
+
+@overload
+def run(
+    function: Callable[[Unpack[Ts]], T],
+    /,
+    *args: *Ts,
+    name: str | None = None,
+    retry: RetryPolicy | None = None,
+    timeout: float | None = None,
+) -> DurableFuture[T]: ...
+
+
+def run(
+    function: Callable[[Unpack[Ts]], Any],
+    /,
+    *args: *Ts,
+    name: str | None = None,
+    retry: RetryPolicy | None = None,
+    timeout: float | None = None,
+) -> DurableFuture[Any]:
+    """Perform a side effect outside of the worker and return its recorded result.
+
+    The effect is performed at least once: if the process dies between the effect and the commit of its outcome, it
+    is performed again. The outcome is recorded, and awaited, once.
+
+    Args:
+      function: a sync function, run in a thread, or an async one, run under trio.
+      args: data for it; it gets copies.
+      name: what the record and the operator see; the function's qualified name if not given.
+      retry: how failed attempts are repeated; a default `RetryPolicy()` if not given.
+      timeout: seconds for one attempt; past it the attempt has failed.
+
+    Raises (at the await):
+      TerminalError: the function raised one, or its last attempt failed.
+    """
+    context = current.context
+    here = context if context.__class__ is Machine else machine()
+    shape: Shape | None = getattr(function, _SHAPE, None)
+    # A wrapper made by `functools.wraps` has the attributes of what it wraps.
+    if shape is None or shape.code is not getattr(function, "__code__", None):
+        shape = _learn(function)
+    if timeout is not None:
+        microseconds(timeout)
+    copies = args if _ATOMS.issuperset(map(type, args)) else copy.deepcopy(args)
+    request = shape.request if name is None else Run(name)
+    future = here.start(request, len(request.name), shape.result.decode)
+    here.open_runs[future._start] = RunCall(function, copies, request.name, retry or _DEFAULT_RETRY, timeout, shape)
+    return future
+
+
+def _learn(function: Callable[..., Any]) -> Shape:
+    """Examine a function, and note what was found where the next call finds it quickly."""
+    shape = _examine(function)
+    if type(function) is FunctionType:
+        setattr(function, _SHAPE, shape)
+    return shape
+
+
+def _examine(function: Callable[..., Any]) -> Shape:
+    plain: Any = function
+    while isinstance(plain, functools.partial):
+        plain = plain.func
+    if not callable(plain):
+        raise TypeError(f"run takes a function and its arguments, not {type(plain).__name__}")
+    if isinstance(getattr(plain, "__self__", None), Worker):
+        raise TypeError(
+            f"run takes no method of a worker ({plain.__name__}): make it a function and pass what it needs"
+        )
+    if not hasattr(plain, "__qualname__"):
+        plain = type(plain).__call__
+    name = plain.__qualname__.removesuffix(".__call__")
+    return Shape(
+        getattr(function, "__code__", None), Run(name), inspect.iscoroutinefunction(plain), _result(name, plain)
+    )
+
+
+def _result(name: str, annotated: Any) -> Result:
+    if isinstance(annotated, type):
+        return result_of(Any)
+    try:
+        annotation = get_type_hints(annotated, include_extras=True).get("return", Any)
+    except Exception as error:
+        raise ValueError(f"run({name}): its annotations cannot be evaluated where it is defined: {error}") from None
+    try:
+        return result_of(annotation)
+    except (TypeError, msgspec.MsgspecError) as error:
+        raise ValueError(f"run({name}): its result cannot be recorded: {error}") from None

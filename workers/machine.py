@@ -1,0 +1,302 @@
+"""The pure state machine around one worker: inputs are applied, outputs come back.
+
+1. One call of `begin`, `apply` or `complete` is one step. It runs every ready coroutine, first in first out, until all
+   wait or the invocation is complete; `Completed` is always its last output.
+2. A step does no I/O and reads no clock: time, randomness and indices come from its inputs and its base index.
+3. It quiesces or it raises; after it raised the machine is dead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from oplog.entries import Abandoned, Cancelled, Completed, Created, Ended, Entry, Invoked, Request, Started
+from oplog.errors import BadHandler
+from oplog.ids import OplogIndex
+from workers import ending
+from workers.futures import DONE, FAILED, PENDING, DurableFuture, HostCall, Invocation, Task
+from workers.guard import Context, current, install, looks_like_a_missing_loop
+
+if TYPE_CHECKING:
+    from workers.component import Component, Handler
+    from workers.effects import RunCall
+
+T = TypeVar("T")
+
+STEP_OUTPUTS_MAX = 4096
+STEP_BYTES_MAX = 16 * 1024 * 1024
+
+
+class StepTooLarge(BaseException):
+    """Leaves a handler whose step is past a limit; the invocation has already failed."""
+
+
+class Machine(Context):
+    """One worker instance and its running invocation, if any.
+
+    Raises:
+      BadArguments: the recorded arguments do not fit the constructor (any more).
+      NonDeterminismError: the constructor reaches past its host.
+    """
+
+    __slots__ = (
+        "base",
+        "component",
+        "created",
+        "instance",
+        "invocation",
+        "logs",
+        "open_runs",
+        "outputs",
+        "room",
+        "room_bytes",
+        "time",
+        "timestamp",
+        "too_large",
+    )
+
+    def __init__(self, component: Component, created: Created) -> None:
+        super().__init__("", "")
+        install()
+        self.component = component
+        self.created = created
+        self.instance = component.construct(created.args)
+        self.invocation: Invocation | None = None
+        self.open_runs: dict[OplogIndex, RunCall] = {}
+        """Side effects without an outcome that the running invocation still waits for."""
+        self.time = created.timestamp
+        """The greatest timestamp of the inputs applied so far."""
+        self.base = 0
+        self.timestamp = 0
+        self.outputs: list[Entry] = []
+        self.logs: list[tuple[str, str]] = []
+        self.room = STEP_OUTPUTS_MAX
+        """How many more host calls and log lines the step may have; below 0 it is past its limit, as with bytes."""
+        self.room_bytes = STEP_BYTES_MAX
+        self.too_large = ""
+        """Why the step is past a limit, if it is."""
+
+    def describe(self) -> str:
+        """Name the handler that runs."""
+        handler = "?" if self.invocation is None else self.invocation.entry.function
+        return f"handler `{handler}` of `{self.component.name}`"
+
+    # Steps
+
+    def begin(self, index: OplogIndex, invoked: Invoked, queued: int, base: int, timestamp: int) -> list[Entry]:
+        """Begin an invocation.
+
+        Args:
+          index: where it was invoked.
+          invoked: the entry there.
+          queued: when it was queued: the timestamp of that entry or, if it was delayed, of the end of its delay.
+          base: the index before that of the first output.
+          timestamp: the outputs' own.
+
+        Raises:
+          BadHandler: the class has no such handler (any more).
+          BadArguments: the recorded parameters do not fit it (any more).
+          NonDeterminismError: the handler reached past its host.
+          BaseException: whatever left the handler without being terminal.
+        """
+        self._open_step(queued, base, timestamp)
+        outer = current.context
+        current.context = self
+        try:
+            handler = self._handler(invoked.function)
+            args, kwargs = handler.parameters.decode(invoked.params)
+            invocation = self.invocation = Invocation(self, index, invoked, handler)
+            invocation.main = Task(invocation, handler.function(self.instance, *args, **kwargs))
+            invocation.context.run(self._run, invocation)
+        finally:
+            current.context = outer
+            if self.violated is not None:
+                raise self.violated
+        return self.outputs
+
+    def apply(self, entry: Entry, base: int, timestamp: int, *, force: bool = False) -> list[Entry]:
+        """Apply an `Ended` or `Cancelled`; one that concerns nothing open has no outputs.
+
+        Args:
+          entry: the input.
+          base: the index before that of the first output.
+          timestamp: the outputs' own.
+          force: complete a cancelled invocation without asking its handler.
+
+        Raises:
+          NonDeterminismError: the handler reached past its host.
+          BaseException: whatever left the handler without being terminal.
+        """
+        self._open_step(entry.timestamp, base, timestamp)
+        invocation = self.invocation
+        if invocation is None:
+            return self.outputs
+        outer = current.context
+        current.context = self
+        try:
+            if type(entry) is Ended:
+                call = invocation.calls.pop(entry.start, None)
+                if call is None:
+                    return self.outputs
+                call.end(entry.outcome)
+            elif not self._cancel(invocation, entry, force):
+                return self.outputs
+            if invocation.ready:
+                invocation.context.run(self._run, invocation)
+        finally:
+            current.context = outer
+            if self.violated is not None:
+                raise self.violated
+        return self.outputs
+
+    def complete(self, index: OplogIndex, entry: Entry, base: int, timestamp: int) -> list[Entry]:
+        """Complete as cancelled an invocation that has not begun."""
+        self._open_step(entry.timestamp, base, timestamp)
+        return [Completed(timestamp, index, ending.CANCELLED)]
+
+    def close(self) -> None:
+        """Drop the running invocation's coroutines; what their `finally` blocks ask of the host is refused."""
+        if self.invocation is not None:
+            ending.close(self, self.invocation)
+            ending.release(self, self.invocation)
+
+    # What host functions need
+
+    def start(self, request: Request, size_bytes: int, decode: Callable[[Any], T]) -> HostCall[T]:
+        """Output a `Started` and return the future of its `Ended`."""
+        invocation = self.invocation
+        assert invocation is not None
+        return HostCall(invocation, self.emit(request, size_bytes), decode)
+
+    def emit(self, request: Request, size_bytes: int) -> OplogIndex:
+        """Output a `Started` and return its index.
+
+        Raises:
+          StepTooLarge: the step is past a limit.
+        """
+        self.room = room = self.room - 1
+        self.room_bytes = room_bytes = self.room_bytes - size_bytes
+        if room < 0 or room_bytes < 0:
+            raise self._overfull()
+        outputs = self.outputs
+        outputs.append(Started(self.timestamp, self.invocation.index, request))  # type: ignore[union-attr]
+        return OplogIndex(self.base + len(outputs))
+
+    def log(self, level: str, message: str) -> None:
+        """Note a line for people.
+
+        Raises:
+          StepTooLarge: the step is past a limit.
+        """
+        self.room -= 1
+        if self.room < 0 or not self.fits(len(message)):
+            raise self._overfull()
+        self.logs.append((level, message))
+
+    def fits(self, size_bytes: int) -> bool:
+        """Count so many bytes and see whether the step is still within its limits."""
+        self.room_bytes -= size_bytes
+        if self.room_bytes < 0:
+            self._overfull()
+        return not self.too_large
+
+    def abandon(self, start: OplogIndex) -> None:
+        """Output that nobody waits for a host call any more."""
+        if self.invocation is not None and self.invocation.calls.pop(start, None) is not None:
+            self.open_runs.pop(start, None)
+            self.outputs.append(Abandoned(self.timestamp, start))
+
+    def random(self) -> random.Random:
+        """Return the running invocation's own randomness."""
+        invocation = self.invocation
+        assert invocation is not None
+        if invocation.random is None:
+            digest = hashlib.sha256(self.created.seed + invocation.index.to_bytes(8, "big")).digest()
+            invocation.random = random.Random(int.from_bytes(digest, "big"))
+        return invocation.random
+
+    # Within a step
+
+    def _open_step(self, time: int, base: int, timestamp: int) -> None:
+        if time > self.time:
+            self.time = time
+        self.base = base
+        self.timestamp = timestamp
+        self.outputs = []
+        self.logs = []
+        self.room = STEP_OUTPUTS_MAX
+        self.room_bytes = STEP_BYTES_MAX
+        self.too_large = ""
+
+    def _overfull(self) -> StepTooLarge:
+        self.too_large = (
+            f"{self.describe()} did too much in one step: more than {STEP_OUTPUTS_MAX} host calls and log lines "
+            f"or {STEP_BYTES_MAX} bytes"
+        )
+        return StepTooLarge(self.too_large)
+
+    def _handler(self, function: str) -> Handler:
+        handler = self.component.handlers.get(function)
+        if handler is None or handler.kind != "handler":
+            raise BadHandler(f"{self.component.name} has no handler {function!r} (any more)")
+        return handler
+
+    def _cancel(self, invocation: Invocation, entry: Entry, force: bool) -> bool:
+        """Have the handler find `Cancelled` at its await; False if it is not to be asked (any more)."""
+        assert type(entry) is Cancelled
+        if entry.invocation != invocation.index:
+            return False
+        if invocation.cancelled or force:
+            ending.force(self, invocation)
+            return False
+        invocation.cancelled = True
+        assert invocation.main is not None
+        invocation.main.interrupt()
+        return True
+
+    def _run(self, invocation: Invocation) -> None:
+        ready, main = invocation.ready, invocation.main
+        assert main is not None
+        while ready:
+            self.resume(invocation, ready.popleft())
+            if main.ended or self.too_large:
+                break
+        if self.too_large:
+            ending.fail_too_large(self, invocation)
+        elif main.ended:
+            ending.complete(self, invocation, main)
+        elif not invocation.calls:
+            raise RuntimeError(f"{self.describe()} waits for itself: no host call is open that could wake it")
+
+    def resume(self, invocation: Invocation, task: Task[Any]) -> None:
+        """Run a coroutine up to its next await or its end."""
+        try:
+            throw = task.throw
+            if throw is None:
+                awaited = task.coroutine.send(None)
+            else:
+                task.throw = None
+                awaited = task.coroutine.throw(throw)
+        except StopIteration as stop:
+            ending.end(self, invocation, task, DONE, stop.value)
+            return
+        except BaseException as error:
+            if self.violated is None and looks_like_a_missing_loop(error):
+                self.violation("enters an event loop")
+            ending.end(self, invocation, task, FAILED, error)
+            return
+        if not isinstance(awaited, DurableFuture):
+            raise self.violation(f"awaits something that is not durable ({type(awaited).__name__})")
+        if awaited._invocation is not invocation:
+            raise self.violation("awaits a future of another invocation")
+        if awaited._state != PENDING or task.throw is not None:
+            invocation.ready.append(task)
+            return
+        task.awaits = awaited
+        if awaited._waiters is None:
+            awaited._waiters = [task]
+        else:
+            awaited._waiters.append(task)
