@@ -1,0 +1,23 @@
+"""The host side: `open` runs an executor in one's own trio program, `connect` reaches the one behind a socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from executor.client import connect
+    from executor.embedded import open  # noqa: A004 - used as `executor.open`
+
+__all__ = ["connect", "open"]
+
+_HOMES = {"connect": "executor.client", "open": "executor.embedded"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is: a client needs no trio, and the command line neither."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(home), name)

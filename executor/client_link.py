@@ -1,20 +1,15 @@
-"""One connection to the admin socket: many requests under way at once, or one stream of items.
+"""One connection to the admin socket with many requests under way at once.
 
 A `Link` has one task that reads and one that writes. A request appends its frame to what is to be written, and waits
 on an event of its own; the frames of all requests made in one turn of the event loop leave in one write, and what
 comes back in one read is handed out in one go. No request costs a task.
-
-An `ItemStream` has a connection to itself. So a slow consumer holds up nobody but the executor's end of this one
-stream, and to leave it is to close the connection: the executor needs no other word.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import count
 from socket import socket
-from types import TracebackType
 from typing import Any, cast
 
 import anyio
@@ -147,7 +142,7 @@ class Link:
             del self._waiting[number]
         if waiter.error is not None:
             raise waiter.error
-        return _value(cast("dict[str, Any]", waiter.answer))
+        return value_of(cast("dict[str, Any]", waiter.answer))
 
     def _append(self, frame: bytes) -> None:
         if not self._unsent:
@@ -226,92 +221,8 @@ class Link:
         self._written.set()
 
 
-class ItemStream:
-    """The items of one streaming operation, as an async iterator on a connection of its own.
-
-    It connects at the first item asked for. Cancelled while it waits, it loses nothing: the next item asked for is
-    the next one. It is closed at its end, by an error, by `aclose`, on leaving `async with`, and with its client.
-    """
-
-    def __init__(self, path: str, op: str, fields: Mapping[str, Any], streams: set[ItemStream]) -> None:
-        self._path = path
-        self._frame = encode_frame({"id": 1, "op": op, **fields})
-        self._streams = streams
-        self._stream: ByteStream | None = None
-        self._reader = FrameReader()
-        self._messages: deque[dict[str, Any]] = deque()
-        self._closed = False
-        self.value: Any = None
-        """What the executor answered at the end of the items."""
-
-    def __aiter__(self) -> ItemStream:
-        return self
-
-    async def __aenter__(self) -> ItemStream:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def __anext__(self) -> Any:
-        """Wait for the next item.
-
-        Raises:
-          Disconnected: there is no connection, or no longer.
-          PromissoryError: the executor's error.
-        """
-        if self._closed:
-            raise StopAsyncIteration
-        try:
-            while not self._messages:
-                await self._receive()
-        except PromissoryError:
-            await self.aclose()
-            raise
-        message = self._messages.popleft()
-        if "item" in message:
-            return message["item"]
-        await self.aclose()
-        self.value = _value(message)
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """Close the connection; the executor stops sending."""
-        self._closed = True
-        self._streams.discard(self)
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            await anyio.aclose_forcefully(stream)
-
-    async def _receive(self) -> None:
-        if self._stream is None:
-            await self._open()
-        stream = cast("ByteStream", self._stream)
-        try:
-            self._messages.extend(self._reader.feed(await stream.receive(READ_BYTES)))
-        except (anyio.EndOfStream, anyio.BrokenResourceError) as exc:
-            raise Disconnected("the connection to the executor was lost") from exc
-        except anyio.ClosedResourceError as exc:
-            raise Disconnected("the stream was closed") from exc
-        except MalformedFrame as exc:
-            raise Disconnected(f"the executor does not keep to the protocol: {exc}") from exc
-
-    async def _open(self) -> None:
-        stream, reader = await open_stream(self._path)
-        try:
-            await stream.send(self._frame)
-        except BaseException as exc:
-            await anyio.aclose_forcefully(stream)
-            if isinstance(exc, anyio.BrokenResourceError):
-                raise Disconnected("the connection to the executor was lost") from exc
-            raise
-        self._stream, self._reader = stream, reader
-        self._streams.add(self)
-
-
-def _value(answer: Mapping[str, Any]) -> Any:
+def value_of(answer: Mapping[str, Any]) -> Any:
+    """Return the value of an answer's `ok`, or raise its error."""
     if "ok" in answer:
         return answer["ok"]
     error = answer.get("error")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
 import structlog
@@ -21,6 +21,10 @@ from oplog.errors import StoreFailed
 from oplog.tables import Table
 
 Changes: TypeAlias = Mapping[Table, Mapping[bytes, "bytes | None"]]
+Done: TypeAlias = Callable[["BaseException | None"], None]
+"""Called on the loop, once: with None when the changes are durable, with the error when they are not."""
+Submit: TypeAlias = Callable[[Changes, Done], None]
+"""Takes changes to commit; never called again before it has called `Done`."""
 
 BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_LONGEST_SECONDS = 10.0
@@ -34,80 +38,82 @@ class Commit(Protocol):
 
 
 class CommitThread:
-    """The thread that commits. `commit` may be awaited by one task at a time."""
+    """The thread that commits; it ends with `close`."""
 
     def __init__(self, commit: Commit) -> None:
         self._commit = commit
         self._token = trio.lowlevel.current_trio_token()
-        self._go = threading.Semaphore(0)
-        self._written = threading.Semaphore(0)
-        self._changes: Changes | None = None
-        self._error: BaseException | None = None
-        self._done = trio.Event()
+        # Plain locks, released by the other side: a `Semaphore` is a condition in Python, ten times as slow.
+        self._go = threading.Lock()
+        self._written = threading.Lock()
+        self._go.acquire()
+        self._written.acquire()
+        self._job: tuple[Changes, Done] | None = None
         self._thread = threading.Thread(target=self._run, name="promissory-committer", daemon=True)
         self._thread.start()
 
-    async def commit(self, changes: Changes) -> None:
-        """Commit in the thread; shielded from cancellation, since what is handed over cannot be taken back.
-
-        Raises:
-          StoreFailed, StorePanicked: as `oplog.environment.Environment.commit`.
-        """
-        self._changes = changes
-        self._error = None
-        self._done = trio.Event()
+    def submit(self, changes: Changes, done: Done) -> None:
+        """Hand changes over; returns when their rows are written and only the fsync is left."""
+        self._job = changes, done
         self._go.release()
         self._written.acquire()
-        with trio.CancelScope(shield=True):
-            await self._done.wait()
-        if self._error is not None:
-            raise self._error
 
     def close(self) -> None:
-        """End the thread; no commit may be in flight."""
-        self._changes = None
+        """End the thread after the commit in flight, if there is one."""
+        self._job = None
         self._go.release()
         self._thread.join()
 
     def _run(self) -> None:
         while True:
             self._go.acquire()
-            if self._changes is None:
+            if self._job is None:
                 return
-            handed_back = False
-
-            def written() -> None:
-                nonlocal handed_back
-                handed_back = True
-                self._written.release()
-
+            changes, done = self._job
+            error = self._commit_one(changes)
             try:
-                self._commit(self._changes, written)
-            except BaseException as error:
-                self._error = error
-            if not handed_back:
-                self._written.release()
-            try:
-                self._token.run_sync_soon(self._done.set)
+                self._token.run_sync_soon(done, error)
             except trio.RunFinishedError:
                 return
 
+    def _commit_one(self, changes: Changes) -> BaseException | None:
+        handed_back = False
 
-def inline(commit: Commit) -> Callable[[Changes], Awaitable[None]]:
-    """Return a `commit` that runs on the loop, for tests under a clock that does not wait for threads."""
+        def written() -> None:
+            nonlocal handed_back
+            handed_back = True
+            self._written.release()
 
-    async def run(changes: Changes) -> None:
-        commit(changes)
+        try:
+            self._commit(changes, written)
+        except BaseException as error:
+            return error
+        finally:
+            if not handed_back:
+                self._written.release()
+        return None
 
-    return run
+
+def inline(commit: Commit) -> Submit:
+    """Return a `Submit` that commits on the loop, for tests under a clock that does not wait for threads."""
+
+    def submit(changes: Changes, done: Done) -> None:
+        try:
+            commit(changes)
+        except BaseException as error:
+            done(error)
+        else:
+            done(None)
+
+    return submit
 
 
 class Committer:
-    """Takes batches from the record and has them committed, one at a time.
+    """Takes batches from the record and has them committed, one at a time, whenever the disk is free.
 
     Args:
       record: where batches come from.
-      commit: makes one batch durable.
+      submit: has one batch committed.
       on_failure: called after a failed commit, when the record has dropped what was not durable; the executor reads
         everything back. Nothing is committed for a backoff after it returns.
       on_backoff_over: called when commits are taken again.
@@ -116,82 +122,95 @@ class Committer:
     def __init__(
         self,
         record: Record,
-        commit: Callable[[Changes], Awaitable[None]],
+        submit: Submit,
         on_failure: Callable[[StoreFailed], None],
         on_backoff_over: Callable[[], None],
     ) -> None:
         self._record = record
-        self._commit = commit
+        self._submit = submit
         self._on_failure = on_failure
         self._on_backoff_over = on_backoff_over
         self._work = trio.Event()
-        self._idle = trio.Event()
         self._committed = trio.Event()
+        self._in_flight: Batch | None = None
+        self._panic: StorePanicked | None = None
+        self._failure: StoreFailed | None = None
         self._failures_count = 0
         self._log = structlog.get_logger("promissory.committer")
         self.is_backing_off = False
 
     def wake(self) -> None:
-        """Say that there is something to commit."""
-        self._work.set()
+        """Say that there is something to commit; it is taken in the loop's next tick, with what else has come."""
+        if not self._work.is_set():
+            self._work.set()
+
+    def flush(self) -> None:
+        """Have what was appended committed now, if the disk is free; whole units only, so call it between them."""
+        record = self._record
+        if self._in_flight is not None or self.is_backing_off or self._panic is not None:
+            return
+        record.seal()
+        if record.sealed:
+            self._in_flight = record.sealed[0]
+            self._submit(self._in_flight.changes, self._done)
 
     async def run(self) -> None:
-        """Commit until cancelled.
+        """Flush whenever something was appended, until cancelled.
 
         Raises:
           StorePanicked: the outcome of a commit is unknown; the executor must end.
         """
-        record = self._record
         while True:
-            if record.batch.is_empty and not record.sealed:
-                self._idle.set()
-                await self._work.wait()
-                self._idle = trio.Event()
+            await self._work.wait()
             self._work = trio.Event()
             # Whoever else is runnable in this tick may still add to the batch.
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            record.seal()
-            if not record.sealed:
-                continue
-            await self._commit_one(record.sealed[0])
+            await trio.lowlevel.checkpoint()
+            if self._panic is not None:
+                raise self._panic
+            if self._failure is not None:
+                await self._back_off(self._failure)
+            self.flush()
 
-    async def _commit_one(self, batch: Batch) -> None:
-        try:
-            await self._commit(batch.changes)
-        except StorePanicked:
-            self._log.critical("store_panicked")
-            raise
-        except StoreFailed as error:
-            await self._fail(error)
-        except Exception as error:
-            failure = StoreFailed(f"commit failed: {error}")
-            failure.__cause__ = error
-            await self._fail(failure)
-        else:
+    def _done(self, error: BaseException | None) -> None:
+        """Account for the batch in flight and take the next."""
+        batch, self._in_flight = self._in_flight, None
+        assert batch is not None
+        if error is None:
             self._failures_count = 0
             self._record.committed(batch)
-            if self._committed.statistics().tasks_waiting:
-                committed, self._committed = self._committed, trio.Event()
-                committed.set()
+            committed, self._committed = self._committed, trio.Event()
+            committed.set()
+            self._work.set()
+            return
+        if isinstance(error, StorePanicked):
+            self._log.critical("store_panicked", error=str(error))
+            self._panic = error
+        else:
+            failure = error if isinstance(error, StoreFailed) else StoreFailed(f"commit failed: {error}")
+            failure.__cause__ = None if failure is error else error
+            self.is_backing_off = True
+            self._failure = failure
+            self._record.failed(failure)
+            self._on_failure(failure)
+        self._work.set()
+
+    async def _back_off(self, failure: StoreFailed) -> None:
+        """Commit nothing for a while, longer after each failure in a row."""
+        self._failure = None
+        seconds = min(BACKOFF_FIRST_SECONDS * math.pow(2, self._failures_count), BACKOFF_LONGEST_SECONDS)
+        self._failures_count += 1
+        self._log.error("commit_failed", error=str(failure), retry_seconds=seconds)
+        await trio.sleep(seconds)
+        self.is_backing_off = False
+        self._on_backoff_over()
 
     async def next_commit(self) -> None:
         """Wait until something more is durable than now."""
         await self._committed.wait()
 
-    async def _fail(self, error: StoreFailed) -> None:
-        seconds = min(BACKOFF_FIRST_SECONDS * math.pow(2, self._failures_count), BACKOFF_LONGEST_SECONDS)
-        self._failures_count += 1
-        self._log.error("commit_failed", error=str(error), retry_seconds=seconds)
-        self.is_backing_off = True
-        self._record.failed(error)
-        self._on_failure(error)
-        await trio.sleep(seconds)
-        self.is_backing_off = False
-        self._on_backoff_over()
-
     async def drain(self) -> None:
         """Wait until nothing is left to commit."""
-        while not (self._record.batch.is_empty and not self._record.sealed):
+        record = self._record
+        while self._in_flight is not None or record.sealed or not record.batch.is_empty:
             self._work.set()
-            await self._idle.wait()
-            await trio.lowlevel.checkpoint()
+            await self._committed.wait()

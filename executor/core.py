@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -32,8 +32,8 @@ from executor.residents import Activation, Residents
 from executor.timers import Timers
 from executor.watchdog import Watchdog
 from executor.watchers import Watchers
-from oplog.environment import Environment
 from oplog.entries import Resumed
+from oplog.environment import Environment
 from oplog.errors import StoreFailed
 from oplog.tables import PAIR, Condition, Table
 from workers.retry import RetryPolicy
@@ -83,14 +83,15 @@ class Executor:
         self._nursery = nursery
         commit = commit or environment.commit
         self._thread = CommitThread(commit) if threads else None
-        self.record = Record(environment, clock, lambda: self.committer.wake())
+        self.record = Record(environment, clock)
         self.record.entries_max, self.record.bytes_max = config.batch_entries_max, config.batch_bytes_max
         self.committer = Committer(
             self.record,
-            self._thread.commit if self._thread is not None else inline(commit),
+            self._thread.submit if self._thread is not None else inline(commit),
             self._read_back,
             self._go_on,
         )
+        self.record.wake = self.committer.wake
         self.registry = Registry(environment)
         self.residents = Residents(self.record, self.registry.path_of, config.workers_in_memory_max)
         self.residents.on_ready = self._on_ready
@@ -155,14 +156,22 @@ class Executor:
         self.timers.read_back()
         self._nursery.start_soon(self.committer.run)
         self._nursery.start_soon(self._take_turns)
-        self._nursery.start_soon(self.timers.run)
+        self._nursery.start_soon(self._run_timers)
         self._nursery.start_soon(self._drop_idle)
         self._nursery.start_soon(self.recovery.run)
+
+    async def _run_timers(self) -> None:
+        """Fire timers; after unclean ends recovery fires those that are due, one at a time, and goes first."""
+        if self.recovery.is_careful:
+            await self.recovery.is_done.wait()
+        await self.timers.run()
 
     def run_ready(self) -> None:
         """Take turns now, for as long as the loop can spare; what is left goes on by itself."""
         if not self.committer.is_backing_off and self.engine.run_some(TURN_BUDGET_SECONDS):
             self._ready.set()
+        if self._thread is not None:
+            self.committer.flush()
 
     async def _take_turns(self) -> None:
         while True:

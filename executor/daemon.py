@@ -113,7 +113,8 @@ def _with_fixed_hashes() -> None:
     if os.environ.get("PYTHONHASHSEED") != "0":
         os.environ["PYTHONHASHSEED"] = "0"
         with suppress(OSError):
-            os.execv(sys.executable, [sys.executable, "-m", "executor", *sys.argv[1:]])
+            # -P: a folder of the user's must not stand in for one of our packages
+            os.execv(sys.executable, [sys.executable, "-P", "-m", "executor", *sys.argv[1:]])
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

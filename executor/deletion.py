@@ -65,7 +65,8 @@ class Deletion:
                 if type(request) is e.CreatePromise:
                     settleable.append(index)
                     if request.timeout_us is not None:
-                        record.put(Table.TIMERS, timer_key(entry.timestamp + request.timeout_us, row.ordinal, index), None)
+                        due = entry.timestamp + request.timeout_us
+                        record.put(Table.TIMERS, timer_key(due, row.ordinal, index), None)
                 elif type(request) is e.AwaitPromise:
                     put_waiter(row, index, request, record.ordinal_of, record.put, None)
                 elif type(request) is e.Sleep:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -158,7 +159,7 @@ class Engine:
 
     def _new_player(self, component: Component, worker_id: WorkerId) -> Player:
         path = self._registry.path_of(worker_id)
-        return Player(component, worker_id, step_in=lambda step: self._step_in(path, step))
+        return Player(component, worker_id, step_in=partial(self._step_in, path))
 
     def begin_life(self, component: Component, index: OplogIndex, created: e.Created) -> Player:
         """Return the player of a worker that is about to be created: its constructor may refuse, so it goes first.

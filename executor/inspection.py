@@ -72,9 +72,10 @@ class Inspection:
         wanted = None if component is None else self._registry.worker_id(f"{component}/-").component_id
         for key, raw in self._env.scan(Table.WORKERS):
             row = WorkerRow.decode(U64.unpack(key)[0], raw)
-            if row.life and (status is None or row.status == status):
-                if wanted is None or row.worker_id.component_id == wanted:
-                    yield self._worker_map(row)
+            if not row.life or (wanted is not None and row.worker_id.component_id != wanted):
+                continue
+            if status is None or row.status == status:
+                yield self._worker_map(row)
 
     def _row(self, worker_id: WorkerId) -> WorkerRow:
         raw = self._env.get(Table.WORKER_IDS, worker_id_key(worker_id))

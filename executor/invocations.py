@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -78,6 +77,7 @@ class Invocations:
         self._engine = engine
         self._config = config
         self._entropy = entropy
+        self._pool: list[bytes] = []
         self.accepted_count = 0
 
     def handler(self, worker: str, function: str) -> tuple[Component, WorkerId, Handler]:
@@ -117,7 +117,7 @@ class Invocations:
             activation = self._create(component, worker_id, b"[]", {})
         now = self._record.now()
         due = None if call.delay_us is None else now + call.delay_us
-        key = call.key if call.key is not None else str(uuid.UUID(bytes=self._entropy(16), version=4))
+        key = call.key if call.key is not None else uuid4_text(self._random())
         invoked = Invoked(now, call.function, params, key, None, None, (), due)
         index = self._residents.deliver(activation, invoked)
         self._residents.end_unit()
@@ -125,6 +125,13 @@ class Invocations:
             self._timers.add(due, activation.ordinal, index)
         self.accepted_count += 1
         return Accepted(activation, index, is_new=True)
+
+    def _random(self) -> bytes:
+        """Return 16 random bytes; the operating system is asked for many at a time, since each time costs 1 us."""
+        if not self._pool:
+            drawn = self._entropy(16 * 256)
+            self._pool = [drawn[i : i + 16] for i in range(0, len(drawn), 16)]
+        return self._pool.pop()
 
     def _check_limits(self, call: Call) -> None:
         if len(call.params) > self._config.payload_bytes_max:
@@ -182,13 +189,23 @@ class Invocations:
                 return activation, invocation.oplog_idx
         raise NotFound(f"there is no invocation {invocation}")
 
-    def watch(self, activation: Activation, index: OplogIndex, watcher: Watcher) -> Callable[[], None]:
+    def watch(self, accepted: Accepted, watcher: Watcher) -> Callable[[], None]:
         """Tell a watcher the outcome of an invocation, or at once that its worker is paused.
 
         Returns:
           What takes the watcher back.
         """
+        activation, index = accepted.activation, accepted.index
+        if accepted.is_new and activation.row.condition is not Condition.PAUSED:
+            return self._watchers.add(activation.row.ordinal, index, watcher)
         return watch(self._record, self._promises, self._watchers, activation, index, watcher, pauses=True)
+
+
+def uuid4_text(entropy: bytes) -> str:
+    """Return 16 random bytes as a UUID of version 4; `uuid.UUID` takes five times as long for the same text."""
+    digits = entropy.hex()
+    variant = "89ab"[entropy[8] & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def watch(

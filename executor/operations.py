@@ -18,7 +18,7 @@ from executor.core import Executor
 from executor.inspection import outcome_map
 from executor.invocations import Accepted, Call, watch
 from executor.residents import Activation
-from oplog.entries import Failure, Interrupted, Outcome, Resumed, Value
+from oplog.entries import Failure, Interrupted, Outcome, Value
 from oplog.errors import BadArguments, LimitReached, NotFound, PromissoryError, StoreFailed, terminal_error
 from oplog.ids import InvocationId, OplogIndex, WorkerId, split_promise
 from oplog.tables import Condition, PromiseState, Table
@@ -232,7 +232,7 @@ class Operations:
             elif error is not None:
                 reply.error(error, invocation)
 
-        reply.on_close(self._executor.invocations.watch(accepted.activation, accepted.index, watcher))
+        reply.on_close(self._executor.invocations.watch(accepted, watcher))
 
     def _query(self, request: _Query, reply: Reply) -> None:
         component, worker_id, handler = self._executor.invocations.handler(request.worker, request.function)

@@ -18,6 +18,8 @@ from oplog.errors import OplogCorrupt, StoreFailed
 from oplog.ids import OplogIndex, WorkerId
 from oplog.tables import PAIR, U64, PromiseRow, Table, WorkerRow, oplog_key, worker_id_key, worker_key
 
+_OPLOG, _WAITERS = Table.OPLOG, Table.WAITERS
+
 Durable = Callable[["StoreFailed | None"], None]
 """Called once: with None when the commit is durable, with the error when it failed."""
 
@@ -48,14 +50,15 @@ class Record:
     Args:
       environment: the durable store.
       clock: the time in microseconds since 1970, UTC.
-      wake: called when something was appended to an empty batch, so that it gets committed.
     """
 
-    def __init__(self, environment: Environment, clock: Callable[[], int], wake: Callable[[], None]) -> None:
+    def __init__(self, environment: Environment, clock: Callable[[], int]) -> None:
         self.environment = environment
         self._clock = clock
-        self.wake = wake
+        self.wake: Callable[[], None] = lambda: None
         """Has the committer look at the open batch."""
+        self.before_seal: Callable[[], None] = lambda: None
+        """Puts what is written once for a batch."""
         self._last_now = 0
         self.batch = Batch(1)
         self.sealed: deque[Batch] = deque()
@@ -136,6 +139,9 @@ class Record:
     def waiters(self, ordinal: int, index: int, limit: int) -> list[tuple[int, int]]:
         """Return at most `limit` waits for a promise, as (waiter's ordinal, its `Started`), in key order."""
         prefix = oplog_key(ordinal, index)
+        # What was made in the batch at hand is waited for in that batch only.
+        if prefix in self.batch.changes[_OPLOG] and prefix not in self.batch.waits:
+            return []
         batches = [batch for batch in (*self.sealed, self.batch) if prefix in batch.waits]
         changed = {key: batch.changes[Table.WAITERS][key] for batch in batches for key in batch.waits[prefix]}
         keys = [
@@ -167,7 +173,7 @@ class Record:
         """Change one row as part of the unit being appended."""
         batch = self.batch
         batch.changes[table][key] = row
-        if table is Table.WAITERS:
+        if table is _WAITERS:
             batch.waits.setdefault(key[:16], set()).add(key)
 
     def append(self, row: WorkerRow, entry: Entry, start: Entry | None = None) -> OplogIndex:
@@ -186,14 +192,13 @@ class Record:
         record = encode_entry(key, entry)
         fold.apply(row, index, entry, start, self.ordinal_of, self.put)
         batch = self.batch
-        batch.changes[Table.OPLOG][key] = record
+        batch.changes[_OPLOG][key] = record
         batch.entries_count += 1
         batch.bytes_count += len(record)
         return OplogIndex(index)
 
-    def end_unit(self, row: WorkerRow, was_runnable: bool) -> None:
-        """Write the row of a worker that a unit appended to; `wake` the committer."""
-        fold.refresh(row, was_runnable, self.put)
+    def end_unit(self) -> None:
+        """Close a unit: the batch may be sealed after it, and `wake` gets it committed."""
         batch = self.batch
         if batch.entries_count >= self.entries_max or batch.bytes_count >= self.bytes_max:
             self.seal()
@@ -219,6 +224,7 @@ class Record:
     def seal(self) -> None:
         """Close the open batch, if it holds anything, and open the next."""
         if not self.batch.is_empty:
+            self.before_seal()
             self.sealed.append(self.batch)
             self.batch = Batch(self.batch.number + 1)
 

@@ -6,6 +6,7 @@ one that is named when the process ends uncleanly once more is paused, and the o
 
 from __future__ import annotations
 
+import structlog
 import trio
 
 from executor.effects import Effects
@@ -15,9 +16,7 @@ from executor.record import Record
 from executor.residents import Activation, Residents
 from oplog.errors import WorkerError
 from oplog.ids import OplogIndex
-from oplog.tables import PAIR, U64, Condition, Table, WorkerRow
-
-import structlog
+from oplog.tables import PAIR, TRIPLE, U64, Condition, Table, TimerKind, WorkerRow
 
 _RUNNING_KEY = b"running"
 """Present while an executor has the data open; it says how many unclean ends came before."""
@@ -54,6 +53,7 @@ class Recovery:
         self.unclean_count = 0
         self.is_careful = False
         self.is_done = trio.Event()
+        self._is_closed = False
 
     def open(self) -> None:
         """Count the unclean end before this start, if there was one, and pause the worker that it names."""
@@ -61,7 +61,8 @@ class Recovery:
         before = env.get(Table.META, _RUNNING_KEY)
         self.unclean_count = 0 if before is None else U64.unpack(before)[0] + 1
         self.is_careful = self.unclean_count >= CAREFUL_AFTER_UNCLEAN
-        self._record.put(Table.META, _RUNNING_KEY, U64.pack(self.unclean_count))
+        # At once: a worker that ends the process in its first step must not end it before it is counted.
+        env.commit({Table.META: {_RUNNING_KEY: U64.pack(self.unclean_count)}})
         named = env.get(Table.META, _ACTIVATING_KEY)
         if named is not None:
             self._record.put(Table.META, _ACTIVATING_KEY, None)
@@ -79,11 +80,14 @@ class Recovery:
 
     def close(self) -> None:
         """Note a clean end; the commit that follows makes it durable."""
+        self._is_closed = True
         self._record.put(Table.META, _RUNNING_KEY, None)
         self._record.put(Table.META, _ACTIVATING_KEY, None)
 
     async def run(self) -> None:
         """Have everything that was runnable go on."""
+        # Before any worker is activated: one that ends the process must find its unclean end counted.
+        await self._durable()
         self._promises.read_back()
         count = 0
         for key, _ in self._record.environment.scan(Table.RUNNABLE):
@@ -101,6 +105,7 @@ class Recovery:
                 while len(self._residents.ready) >= READY_MAX:
                     await trio.lowlevel.checkpoint()
         if self.is_careful:
+            count += await self._fire_carefully()
             await self._name(None)
         self.is_careful = False
         self.is_done.set()
@@ -108,12 +113,29 @@ class Recovery:
             self._log.info("recovered", workers=count)
         if self.unclean_count:
             await trio.sleep(SURVIVED_SECONDS)
-            self._record.put(Table.META, _RUNNING_KEY, U64.pack(0))
+            self._put(_RUNNING_KEY, U64.pack(0))
             await self._durable()
+
+    async def _fire_carefully(self) -> int:
+        """Fire the timers that are due, one worker at a time too; return how many."""
+        count = 0
+        due = TRIPLE.pack(self._record.now() + 1, 0, 0)
+        for key, kind in self._record.environment.scan(Table.TIMERS, b"", due):
+            _, ordinal, index = TRIPLE.unpack(key)
+            activation = self._residents.get(ordinal)
+            if activation is not None and self._record.get(Table.TIMERS, key) is not None:
+                count += 1
+                await self._name(activation.row)
+                self._engine.fire(TimerKind(kind[0]), ordinal, index)
+                await self._settled(activation)
+        return count
 
     async def _activate_carefully(self, activation: Activation) -> None:
         await self._name(activation.row)
         self._residents.push(activation)
+        await self._settled(activation)
+
+    async def _settled(self, activation: Activation) -> None:
         while activation.is_queued or self._residents.ready:
             await trio.lowlevel.checkpoint()
         await self._durable()
@@ -122,8 +144,12 @@ class Recovery:
                 await trio.sleep(SETTLE_SECONDS / 25)
 
     async def _name(self, row: WorkerRow | None) -> None:
-        self._record.put(Table.META, _ACTIVATING_KEY, None if row is None else U64.pack(row.ordinal))
+        self._put(_ACTIVATING_KEY, None if row is None else U64.pack(row.ordinal))
         await self._durable()
+
+    def _put(self, key: bytes, row: bytes | None) -> None:
+        if not self._is_closed:
+            self._record.put(Table.META, key, row)
 
     async def _durable(self) -> None:
         done = trio.Event()

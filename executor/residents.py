@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from executor.record import Record
+from oplog import fold
 from oplog.entries import (
     Abandoned,
     Completed,
-    CreatePromise,
     Created,
+    CreatePromise,
     Deleted,
     Ended,
     Entry,
@@ -39,6 +40,7 @@ class Activation:
     __slots__ = (
         "batch_number",
         "fed",
+        "is_changed",
         "is_loaded",
         "is_queued",
         "is_retry_due",
@@ -68,6 +70,8 @@ class Activation:
         self.is_queued = False
         self.is_retry_due = False
         """Whether the time of the next attempt has come."""
+        self.is_changed = False
+        """Whether the open batch lacks its row."""
         self.batch_number = 0
         """The batch that holds its last entry."""
         self.last_used = 0
@@ -103,7 +107,9 @@ class Residents:
         self._memory_max = memory_max
         self._by_ordinal: OrderedDict[int, Activation] = OrderedDict()
         self._by_id: dict[WorkerId, Activation] = {}
-        self._touched: dict[int, Activation] = {}
+        self._changed: list[Activation] = []
+        """Those whose rows the open batch still lacks."""
+        record.before_seal = self.write_rows
         self.ready: deque[Activation] = deque()
         """Those that have something to do, in the order they got it."""
         self.on_ready: Callable[[], None] = lambda: None
@@ -153,22 +159,27 @@ class Residents:
 
     def append(self, activation: Activation, entry: Entry) -> OplogIndex:
         """Append an entry to a worker's oplog as part of the unit at hand; the player does not see it."""
-        index = self._record.append(activation.row, entry, self._start_of(activation, entry))
-        if type(entry) in (Started, Invoked) and activation.is_loaded:
+        kind = type(entry)
+        start = self._start_of(activation, entry) if kind in _REFERRING else None
+        index = self._record.append(activation.row, entry, start)
+        if activation.is_loaded and kind in _OPENING:
             activation.open[index] = entry
-        self._touched[activation.row.ordinal] = activation
+        activation.batch_number = self._record.batch.number
+        if not activation.is_changed:
+            activation.is_changed = True
+            self._changed.append(activation)
         return index
 
     def deliver(self, activation: Activation, entry: Entry) -> OplogIndex:
         """Append an input and let the worker apply it in its turn."""
         index = self.append(activation, entry)
         if activation.is_loaded and activation.player is not None:
-            activation.player.feed(index, self._resolved(activation, entry))
+            if type(entry) is Ended:
+                activation.player.feed(index, self._record.outcome(activation.row.ordinal, entry))
+            else:
+                activation.player.feed(index, entry)
         self.push(activation)
         return index
-
-    def _resolved(self, activation: Activation, entry: Entry) -> Entry:
-        return self._record.outcome(activation.row.ordinal, entry) if type(entry) is Ended else entry
 
     def _start_of(self, activation: Activation, entry: Entry) -> Entry | None:
         """Return the entry that this one refers to, and forget it if this one closes it."""
@@ -193,19 +204,22 @@ class Residents:
 
     def end_unit(self) -> None:
         """Make whole what was appended since the last call: one unit."""
-        number = self._record.batch.number
-        for activation in self._touched.values():
-            self._record.end_unit(activation.row, activation.runnable_row)
-            activation.runnable_row = activation.row.is_runnable
-            activation.batch_number = number
-        self._touched.clear()
+        self._record.end_unit()
+
+    def write_rows(self) -> None:
+        """Write the rows of the workers that the open batch changed, once each; called before it is sealed."""
+        for activation in self._changed:
+            activation.is_changed = False
+            activation.runnable_row = fold.refresh(activation.row, activation.runnable_row, self._record.put)
+        self._changed.clear()
 
     def push(self, activation: Activation) -> None:
         """Have the engine look at a worker."""
         if not activation.is_queued:
             activation.is_queued = True
+            if not self.ready:
+                self.on_ready()
             self.ready.append(activation)
-            self.on_ready()
 
     def seen(self, activation: Activation, index: int, entry: Entry) -> None:
         """Account for a recorded entry that was fed to the player, so that later ones can refer to it."""
@@ -248,6 +262,8 @@ class Residents:
     def drop(self, activation: Activation) -> None:
         """Drop one worker; what it appended stays."""
         activation.unload()
+        if activation.is_changed:
+            self.write_rows()
         del self._by_ordinal[activation.row.ordinal]
         del self._by_id[activation.row.worker_id]
 
@@ -257,8 +273,12 @@ class Residents:
             activation.unload()
         self._by_ordinal.clear()
         self._by_id.clear()
-        self._touched.clear()
+        self._changed.clear()
         self.ready.clear()
+
+
+_OPENING = frozenset((Started, Invoked))
+_REFERRING = frozenset((Ended, Completed, Abandoned, Settled, Deleted))
 
 
 def at_rest(activation: Activation) -> bool:

@@ -26,6 +26,8 @@ from oplog.errors import BadArguments, LimitReached, PromissoryError
 
 SOCKET_PATH_BYTES_MAX = 107
 RECEIVE_BYTES = 1 << 18
+FRAMES_PER_TICK = 16
+"""After so many requests the engine takes turns and the disk gets work, before more requests are looked at."""
 UNSENT_BYTES_MAX = 8 << 20
 """Beyond this a connection's requests are not read and its streams wait."""
 
@@ -104,10 +106,13 @@ class Connection:
                 frames, malformed = reader.feed(bytes(data)), None
             except MalformedFrame as error:
                 frames, malformed = list(error.before), error
-            for frame in frames:
+            for count, frame in enumerate(frames, 1):
                 if not self._perform(frame, nursery):
                     malformed = MalformedFrame("a request needs an integer id that is not in flight")
                     break
+                if count % FRAMES_PER_TICK == 0:
+                    self._executor.run_ready()
+                    await trio.lowlevel.checkpoint()
             self._executor.run_ready()
             if malformed is not None:
                 self._log.warning("malformed_frame", peer=self.peer, error=str(malformed))

@@ -292,6 +292,8 @@ class _Check:
 
     def _check_settings(self) -> Iterator[Finding]:
         """Decode the rows that no oplog tells."""
+        if self._snapshot.get(Table.META, b"format") is None:
+            yield Finding("row", None, None, "meta row b'format' is missing")
         for key, row in self._snapshot.rows(Table.META):
             problem = _setting_problem(key, row)
             if problem is not None:
@@ -319,10 +321,9 @@ def _stored_id(snapshot: Snapshot, ordinal: int) -> WorkerId | None:
     """Return what `WORKERS` says who a worker is, if it can be read."""
     raw = snapshot.get(Table.WORKERS, worker_key(ordinal))
     try:
-        worker_id = None if raw is None else WorkerRow.decode(ordinal, raw).worker_id
+        return None if raw is None else WorkerRow.decode(ordinal, raw).worker_id
     except OplogCorrupt:
         return None
-    return worker_id if worker_id is not None and len(worker_id.component_id) == 16 else None
 
 
 def _difference(table: Table, wanted: bytes, row: bytes) -> str:

@@ -27,7 +27,7 @@ class Role(enum.Enum):
     ORDER = "order"
 
 
-class Packed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Packed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """A value that is written as an array: its tag, then its fields in order."""
 
 

@@ -17,13 +17,13 @@ from oplog.tables import (
     TIMER_ROWS,
     Condition,
     PromiseKind,
-    PromiseRow,
     PromiseState,
     Put,
     Table,
     TimerKind,
     WorkerRow,
     call_key,
+    encode_promise,
     idempotency_key,
     oplog_key,
     timer_key,
@@ -31,6 +31,11 @@ from oplog.tables import (
     worker_id_key,
     worker_key,
 )
+
+# Looking up an enumeration's member costs as much as the put itself.
+_WORKERS, _PROMISES, _IDEMPOTENCY = Table.WORKERS, Table.PROMISES, Table.IDEMPOTENCY
+_PROMISE, _INVOCATION = PromiseKind.PROMISE, PromiseKind.INVOCATION
+_PENDING, _RESOLVED, _REJECTED = PromiseState.PENDING, PromiseState.RESOLVED, PromiseState.REJECTED
 
 OrdinalOf = Callable[[WorkerId], "int | None"]
 """Finds a worker's ordinal; None when there never was such a worker."""
@@ -64,11 +69,17 @@ def apply(row: WorkerRow, index: int, entry: e.Entry, start: e.Entry | None, ord
     _FOLD[type(entry)](row, OplogIndex(index), entry, start, ordinal_of, put)
 
 
-def refresh(row: WorkerRow, was_runnable: bool, put: Put) -> None:
-    """Write the worker's row, and its `RUNNABLE` row if that changed since `was_runnable`."""
-    put(Table.WORKERS, worker_key(row.ordinal), row.encode())
-    if row.is_runnable != was_runnable:
+def refresh(row: WorkerRow, was_runnable: bool, put: Put) -> bool:
+    """Write the worker's row, and its `RUNNABLE` row if that changed since `was_runnable`.
+
+    Returns:
+      Whether the worker is runnable now.
+    """
+    put(_WORKERS, worker_key(row.ordinal), row.encode())
+    is_runnable = row.is_runnable
+    if is_runnable != was_runnable:
         put(Table.RUNNABLE, oplog_key(row.ordinal, 0), None if was_runnable else b"")
+    return is_runnable
 
 
 def _clear_error(row: WorkerRow, put: Put) -> None:
@@ -95,16 +106,15 @@ def _created(row: WorkerRow, index: OplogIndex, entry: e.Created, _s: Any, _o: O
 
 
 def _invoked(row: WorkerRow, index: OplogIndex, entry: e.Invoked, _s: Any, _o: OrdinalOf, put: Put) -> None:
-    state = PromiseState.PENDING
+    state = _PENDING
     if entry.due is None:
         row.pending += 1
     else:
         row.scheduled += 1
         state = PromiseState.SCHEDULED
         put(Table.TIMERS, timer_key(entry.due, row.ordinal, index), TIMER_ROWS[TimerKind.INVOKE])
-    promise = PromiseRow(PromiseKind.INVOCATION, state, entry.timestamp)
-    put(Table.PROMISES, oplog_key(row.ordinal, index), promise.encode())
-    put(Table.IDEMPOTENCY, key_of(row.ordinal, entry), worker_key(index))
+    put(_PROMISES, oplog_key(row.ordinal, index), encode_promise(_INVOCATION, state, entry.timestamp, 0))
+    put(_IDEMPOTENCY, key_of(row.ordinal, entry), worker_key(index))
 
 
 def key_of(ordinal: int, entry: e.Invoked) -> bytes:
@@ -124,8 +134,7 @@ def _started(row: WorkerRow, index: OplogIndex, entry: e.Started, _s: Any, ordin
     elif kind is e.AwaitPromise:
         put_waiter(row, index, request, ordinal_of, put, b"")
     elif kind is e.CreatePromise:
-        promise = PromiseRow(PromiseKind.PROMISE, PromiseState.PENDING, entry.timestamp)
-        put(Table.PROMISES, oplog_key(row.ordinal, index), promise.encode())
+        put(_PROMISES, oplog_key(row.ordinal, index), encode_promise(_PROMISE, _PENDING, entry.timestamp, 0))
         if request.timeout_us is not None:
             due = entry.timestamp + request.timeout_us
             put(Table.TIMERS, timer_key(due, row.ordinal, index), TIMER_ROWS[TimerKind.DEADLINE])
@@ -165,8 +174,8 @@ def _ended(row: WorkerRow, _i: OplogIndex, entry: e.Ended, start: Any, ordinal_o
     if type(start) is e.Invoked and start.due is not None:
         row.scheduled -= 1
         row.pending += 1
-        promise = PromiseRow(PromiseKind.INVOCATION, PromiseState.PENDING, start.timestamp)
-        put(Table.PROMISES, oplog_key(row.ordinal, entry.start), promise.encode())
+        promise = encode_promise(_INVOCATION, _PENDING, start.timestamp, 0)
+        put(_PROMISES, oplog_key(row.ordinal, entry.start), promise)
         put(Table.TIMERS, timer_key(start.due, row.ordinal, entry.start), None)
         return
     _close(row, entry.start, start, ordinal_of, put)
@@ -189,13 +198,13 @@ def _completed(row: WorkerRow, index: OplogIndex, entry: e.Completed, start: Any
     row.pending -= 1
     row.running = 0
     row.unapplied = 0  # what is left of the inputs concerned this invocation only
-    state = PromiseState.RESOLVED if type(entry.outcome) is e.Value else PromiseState.REJECTED
-    promise = PromiseRow(PromiseKind.INVOCATION, state, start.timestamp, index)
-    put(Table.PROMISES, oplog_key(row.ordinal, entry.invocation), promise.encode())
+    state = _RESOLVED if type(entry.outcome) is e.Value else _REJECTED
+    promise = encode_promise(_INVOCATION, state, start.timestamp, index)
+    put(_PROMISES, oplog_key(row.ordinal, entry.invocation), promise)
 
 
 def _settled(row: WorkerRow, index: OplogIndex, entry: e.Settled, start: Any, _o: OrdinalOf, put: Put) -> None:
-    state = PromiseState.RESOLVED if type(entry.outcome) is e.Value else PromiseState.REJECTED
+    state = _RESOLVED if type(entry.outcome) is e.Value else _REJECTED
     _end_promise(row, entry.promise, start, state, index, put)
 
 
@@ -206,8 +215,7 @@ def _deleted(row: WorkerRow, index: OplogIndex, entry: e.Deleted, start: Any, _o
 def _end_promise(row: WorkerRow, promise: int, start: Any, state: PromiseState, index: int, put: Put) -> None:
     if type(start) is not e.Started or type(start.request) is not e.CreatePromise:
         raise OplogCorrupt(f"entry {index} refers to {promise}, which is not a promise", index=index)
-    new = PromiseRow(PromiseKind.PROMISE, state, start.timestamp, index)
-    put(Table.PROMISES, oplog_key(row.ordinal, promise), new.encode())
+    put(_PROMISES, oplog_key(row.ordinal, promise), encode_promise(_PROMISE, state, start.timestamp, index))
     if start.request.timeout_us is not None:
         due = start.timestamp + start.request.timeout_us
         put(Table.TIMERS, timer_key(due, row.ordinal, promise), None)

@@ -64,13 +64,13 @@ def worker_id_key(worker_id: WorkerId) -> bytes:
 
 def idempotency_key(ordinal: int, function: str, key: str) -> bytes:
     """Return the key under which a client's idempotency key is found: ordinal, then 16 bytes of BLAKE2b."""
-    digest = hashlib.blake2b(f"{function}\0{key}".encode(), digest_size=16, person=b"client").digest()
+    digest = hashlib.blake2b(f"client\0{function}\0{key}".encode(), digest_size=16).digest()
     return U64.pack(ordinal) + digest
 
 
 def call_key(ordinal: int, caller: WorkerId, start: OplogIndex) -> bytes:
     """Return the key under which a worker's call is found; no client's key can equal it."""
-    digest = hashlib.blake2b(worker_id_key(caller) + U64.pack(start), digest_size=16, person=b"worker").digest()
+    digest = hashlib.blake2b(b"worker\0" + worker_id_key(caller) + U64.pack(start), digest_size=16).digest()
     return U64.pack(ordinal) + digest
 
 
@@ -181,6 +181,8 @@ class WorkerRow:
           OplogCorrupt: the bytes are no such row.
         """
         size = cls._LAYOUT.size
+        if len(row) < size + 16:
+            raise OplogCorrupt(f"row of worker {ordinal}: {len(row)} bytes")
         try:
             worker_id = WorkerId(ComponentId(row[size : size + 16]), row[size + 16 :].decode())
             self = cls(ordinal, worker_id)
@@ -264,7 +266,7 @@ class PromiseRow:
 
     def encode(self) -> bytes:
         """Return the row."""
-        return self._LAYOUT.pack(self.kind, self.state, self.created_at, self.outcome)
+        return encode_promise(self.kind, self.state, self.created_at, self.outcome)
 
     @classmethod
     def decode(cls, row: bytes) -> PromiseRow:
@@ -275,8 +277,8 @@ class PromiseRow:
         """
         try:
             kind, state, created_at, outcome = cls._LAYOUT.unpack(row)
-            return cls(PromiseKind(kind), PromiseState(state), created_at, outcome)
-        except (struct.error, ValueError) as error:
+            return cls(_PROMISE_KINDS[kind], _PROMISE_STATES[state], created_at, outcome)
+        except (struct.error, LookupError) as error:
             raise OplogCorrupt(f"row of a promise: {error}") from None
 
     @property
@@ -284,5 +286,11 @@ class PromiseRow:
         """Whether there is an outcome (a deleted promise has one: the error `deleted`)."""
         return self.state in _SETTLED
 
+
+# A look-up by number takes a tenth of the time that calling the enumeration takes.
+_PROMISE_KINDS = {kind.value: kind for kind in PromiseKind}
+_PROMISE_STATES = {state.value: state for state in PromiseState}
+encode_promise = PromiseRow._LAYOUT.pack
+"""Return the row of a kind, state, time and outcome's index, without a `PromiseRow`."""
 
 _SETTLED = (PromiseState.RESOLVED, PromiseState.REJECTED, PromiseState.DELETED)

@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import attrs
-import msgspec
 
 from oplog.errors import BadArguments, BadHandler, NotFound, PromissoryError
 from oplog.ids import check_component_name, component_id, kebab_case
@@ -79,6 +78,7 @@ class Component:
         self.ephemeral = options.ephemeral
         if not isinstance(self.version, int) or isinstance(self.version, bool) or not 1 <= self.version < 2**31:
             raise BadHandler(f"{cls.__name__}: version must be a positive integer, not {self.version!r}")
+        _check_constructor(self.name, cls)
         self._constructor = _constructor(self.name, cls)
         self.requires_args = any(p.default is None for p in self._constructor.parameters)
         self.handlers: Mapping[str, Handler] = MappingProxyType(_handlers(self.name, cls))
@@ -188,6 +188,14 @@ def _constructor(name: str, cls: type[Worker]) -> Parameters:
     return Parameters(name, found)
 
 
+def _check_constructor(name: str, cls: type[Worker]) -> None:
+    for base in cls.__mro__:
+        if issubclass(base, Worker) and base is not Worker and "__attrs_init__" in base.__dict__:
+            raise BadHandler(
+                f"{name}: `__init__` of {base.__name__} is made of its fields: write `__attrs_post_init__`"
+            )
+
+
 def _factory(where: str, factory: Any) -> Callable[[], Any]:
     if not factory.takes_self:
         made: Callable[[], Any] = factory.factory
@@ -236,8 +244,4 @@ def _handler(component: str, name: str, kind: Kind, member: Any) -> Handler:
     parameters = parameters_of(where, member, hints)
     annotation = hints.get("return", Any)
     check_annotation(f"{where}: result", annotation)
-    try:
-        result = Result(annotation)
-    except (TypeError, msgspec.MsgspecError) as error:
-        raise BadHandler(f"{where}: its result cannot be converted: {error}") from None
-    return Handler(name, kind, member, parameters, result)
+    return Handler(name, kind, member, parameters, Result(annotation))

@@ -7,6 +7,7 @@ from oplog.entries import (
     AwaitPromise,
     Completed,
     CompletePromise,
+    CreatePromise,
     DeletePromise,
     Entry,
     Failure,
@@ -43,10 +44,12 @@ def describe_request(request: Request) -> str:
             owner = "" if request.owner is None else f"{request.owner}/"
             payload = f" with {cut(repr(request.payload))}" if isinstance(request, CompletePromise) else ""
             return f"{request.call} {owner}{request.promise}{payload}"
-        case DeletePromise():
-            return f"{request.call} {request.promise}"
-        case _:
-            return cut(repr(request)) if request.timeout_us is not None else request.call
+        case DeletePromise(promise=promise):
+            return f"delete_promise {promise}"
+        case CreatePromise(timeout_us=None):
+            return "create_promise"
+        case CreatePromise(timeout_us=timeout_us):
+            return f"create_promise, at most {timeout_us} µs"
 
 
 def describe_outcome(outcome: Value | Failure) -> str:

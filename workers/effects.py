@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable
 from types import FunctionType
 from typing import Any, TypeVar, TypeVarTuple, Unpack, get_type_hints, overload
 
-import msgspec
-
 from oplog.entries import Run
 from oplog.ids import PromiseId, WorkerId
 from workers.base import Worker
@@ -177,5 +175,5 @@ def _result(name: str, annotated: Any) -> Result:
         raise ValueError(f"run({name}): its annotations cannot be evaluated where it is defined: {error}") from None
     try:
         return result_of(annotation)
-    except (TypeError, msgspec.MsgspecError) as error:
+    except TypeError as error:
         raise ValueError(f"run({name}): its result cannot be recorded: {error}") from None

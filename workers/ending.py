@@ -17,8 +17,8 @@ from workers.guard import Context, current
 if TYPE_CHECKING:
     from workers.machine import Machine
 
-CANCEL_ROUNDS_MAX = 1000
-"""How often the coroutines that a handler leaves behind may await on after `Cancelled`, all together."""
+CANCEL_ROUNDS_MAX = 100
+"""How often the coroutines that a handler leaves behind may await on after `Cancelled`."""
 
 CANCELLED = Failure("cancelled", "the invocation was cancelled", 409)
 
@@ -137,13 +137,12 @@ def _outcome(invocation: Invocation, main: Task[Any]) -> Value | Failure:
 
 def _cancel_tasks(machine: Machine, invocation: Invocation) -> None:
     """Have every coroutine that is left behind find `Cancelled` at its await, until all have ended."""
-    tasks = invocation.tasks
     for _ in range(CANCEL_ROUNDS_MAX):
-        if not tasks or machine.too_large:
+        for task in list(invocation.tasks.values()):
+            if task._state == PENDING:
+                task._state, task._outcome = FAILED, given_up()
+            task.interrupt()
+        machine.drain(invocation)
+        if not invocation.tasks or machine.too_large:
             return
-        task = next(iter(tasks.values()))
-        if task._state == PENDING:
-            task._state, task._outcome = FAILED, given_up()
-        task.interrupt()
-        machine.resume(invocation, task)
     raise RuntimeError(f"{machine.describe()} left coroutines behind that await on and on after `Cancelled`")

@@ -136,7 +136,6 @@ class HostCall(DurableFuture[T]):
         self._waiters = None
         self._start = start
         self._decode = decode
-        invocation.calls[start] = self
 
     def end(self, outcome: Value | Failure | SameAs) -> None:
         """Settle with a recorded outcome; a value that the code cannot read fails the await terminally."""
@@ -147,8 +146,11 @@ class HostCall(DurableFuture[T]):
                 self._settle(FAILED, TerminalError(f"the recorded outcome cannot be read: {error}"))
                 return
             self._state = DONE
-            if self._waiters is not None:
-                self._settle(DONE, self._outcome)
+            waiters = self._waiters
+            if waiters is not None:
+                self._waiters = None
+                for waiter in waiters:
+                    waiter._wake(self)
         elif type(outcome) is Failure:
             self._settle(FAILED, terminal_error(outcome.kind, outcome.message, outcome.code))
         else:

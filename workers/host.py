@@ -33,9 +33,7 @@ def machine() -> Machine:
     if context.__class__ is Machine:
         return context
     if context is None:
-        raise RuntimeError(
-            "the functions of `workers` that ask the host can only be called by a handler, in its own thread"
-        )
+        raise RuntimeError("outside of a handler: only a handler, in its own thread, has this function of `workers`")
     raise context.refused()
 
 

@@ -169,7 +169,9 @@ class Machine(Context):
         """Output a `Started` and return the future of its `Ended`."""
         invocation = self.invocation
         assert invocation is not None
-        return HostCall(invocation, self.emit(request, size_bytes), decode)
+        start = self.emit(request, size_bytes)
+        call = invocation.calls[start] = HostCall(invocation, start, decode)
+        return call
 
     def emit(self, request: Request, size_bytes: int) -> OplogIndex:
         """Output a `Started` and return its index.
@@ -258,12 +260,9 @@ class Machine(Context):
         return True
 
     def _run(self, invocation: Invocation) -> None:
-        ready, main = invocation.ready, invocation.main
+        main = invocation.main
         assert main is not None
-        while ready:
-            self.resume(invocation, ready.popleft())
-            if main.ended or self.too_large:
-                break
+        self.drain(invocation, main)
         if self.too_large:
             ending.fail_too_large(self, invocation)
         elif main.ended:
@@ -271,32 +270,40 @@ class Machine(Context):
         elif not invocation.calls:
             raise RuntimeError(f"{self.describe()} waits for itself: no host call is open that could wake it")
 
-    def resume(self, invocation: Invocation, task: Task[Any]) -> None:
-        """Run a coroutine up to its next await or its end."""
-        try:
-            throw = task.throw
-            if throw is None:
-                awaited = task.coroutine.send(None)
+    def drain(self, invocation: Invocation, until: Task[Any] | None = None) -> None:
+        """Run the ready coroutines, first in first out, each up to its next await or its end.
+
+        Args:
+          invocation: theirs.
+          until: stop when this one has ended.
+        """
+        ready = invocation.ready
+        while ready:
+            task = ready.popleft()
+            try:
+                if task.throw is None:
+                    awaited = task.coroutine.send(None)
+                else:
+                    throw, task.throw = task.throw, None
+                    awaited = task.coroutine.throw(throw)
+            except StopIteration as stop:
+                ending.end(self, invocation, task, DONE, stop.value)
+            except BaseException as error:
+                if self.violated is None and looks_like_a_missing_loop(error):
+                    self.violation("enters an event loop")
+                ending.end(self, invocation, task, FAILED, error)
             else:
-                task.throw = None
-                awaited = task.coroutine.throw(throw)
-        except StopIteration as stop:
-            ending.end(self, invocation, task, DONE, stop.value)
-            return
-        except BaseException as error:
-            if self.violated is None and looks_like_a_missing_loop(error):
-                self.violation("enters an event loop")
-            ending.end(self, invocation, task, FAILED, error)
-            return
-        if not isinstance(awaited, DurableFuture):
-            raise self.violation(f"awaits something that is not durable ({type(awaited).__name__})")
-        if awaited._invocation is not invocation:
-            raise self.violation("awaits a future of another invocation")
-        if awaited._state != PENDING or task.throw is not None:
-            invocation.ready.append(task)
-            return
-        task.awaits = awaited
-        if awaited._waiters is None:
-            awaited._waiters = [task]
-        else:
-            awaited._waiters.append(task)
+                if not isinstance(awaited, DurableFuture):
+                    raise self.violation(f"awaits something that is not durable ({type(awaited).__name__})")
+                if awaited._invocation is not invocation:
+                    raise self.violation("awaits a future of another invocation")
+                if awaited._state != PENDING or task.throw is not None:
+                    ready.append(task)
+                else:
+                    task.awaits = awaited
+                    if awaited._waiters is None:
+                        awaited._waiters = [task]
+                    else:
+                        awaited._waiters.append(task)
+            if self.too_large or (task is until and task.ended):
+                return

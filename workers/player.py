@@ -8,7 +8,7 @@ those must equal, but for the timestamp, what is fed next. At the end of the rec
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -151,7 +151,7 @@ class Player:
         """Drop the worker's coroutines; what they ask of the host while they end is refused. Safe to repeat."""
         self._dead = True
         machine = self._machine
-        if machine is not None:
+        if machine is not None and machine.invocation is not None:
             self._call(machine.close)
 
     # Replay
@@ -177,6 +177,27 @@ class Player:
             feeder = _FEEDERS.get(kind)
             if feeder is not None:
                 feeder(self, index, entry)
+
+    def feed_all(self, entries: Iterable[tuple[OplogIndex, Entry]]) -> None:
+        """Feed many entries at once, all of them within one call of `step_in`: for long replays.
+
+        Raises:
+          PromissoryError: as `feed`.
+        """
+        step_in = self._step_in
+        self._step_in = None
+        try:
+            if step_in is None:
+                self._feed_each(entries)
+            else:
+                step_in(lambda: self._feed_each(entries))
+        finally:
+            self._step_in = step_in
+
+    def _feed_each(self, entries: Iterable[tuple[OplogIndex, Entry]]) -> None:
+        feed = self.feed
+        for index, entry in entries:
+            feed(index, entry)
 
     def end_of_record(self) -> None:
         """Say that the next step is live.
@@ -322,7 +343,7 @@ class Player:
                     break
             else:
                 outputs = []
-        except (BadHandler, BadArguments):
+        except (BadHandler, BadArguments, KeyboardInterrupt, MemoryError):
             self.close()
             raise
         except BaseException as error:

@@ -43,13 +43,13 @@ class Parameters:
       parameters: in the order in which they are recorded.
     """
 
-    __slots__ = ("_decoder", "_keywords", "_optional", "parameters", "where")
+    __slots__ = ("_decoder", "_keywords", "_plain", "parameters", "where")
 
     def __init__(self, where: str, parameters: list[Parameter]) -> None:
         self.where = where
         self.parameters = sorted(parameters, key=lambda p: p.default is not None)
         self._keywords = tuple(p.name if p.keyword else None for p in self.parameters)
-        self._optional = any(p.default is not None for p in self.parameters)
+        self._plain = not any(p.keyword or p.default is not None for p in self.parameters)
         fields = [
             (f"p{i}", p.annotation, msgspec.field(default=ABSENT)) if p.default else (f"p{i}", p.annotation)
             for i, p in enumerate(self.parameters)
@@ -65,11 +65,11 @@ class Parameters:
         """
         try:
             values = msgspec.structs.astuple(self._decoder.decode(params))
-        except msgspec.DecodeError as error:
+        except Exception as error:
             raise BadArguments(self._explain(error)) from None
-        if self._optional:
-            return self._given(values)
-        return values, _NO_KEYWORDS
+        if self._plain:
+            return values, _NO_KEYWORDS
+        return self._given(values)
 
     def check(self, params: bytes) -> bytes:
         """Return the JSON array to record for a JSON array (the very same bytes) or a JSON object by name.
@@ -105,7 +105,7 @@ class Parameters:
     def _as_array(self, params: bytes) -> bytes:
         try:
             given: dict[str, msgspec.Raw] = _OBJECT.decode(params)
-        except msgspec.DecodeError as error:
+        except Exception as error:
             raise BadArguments(f"{self.where}: the arguments are not JSON: {error}") from None
         unknown = sorted(given.keys() - {p.name for p in self.parameters})
         if unknown:
@@ -121,7 +121,7 @@ class Parameters:
                 items.append(_encode(parameter.default()))
         return b"[" + b",".join(items) + b"]"
 
-    def _explain(self, error: msgspec.DecodeError) -> str:
+    def _explain(self, error: Exception) -> str:
         text = str(error)
         if not isinstance(error, msgspec.ValidationError):
             return f"{self.where}: the arguments are not JSON: {text}"
@@ -223,8 +223,9 @@ def check_annotation(where: str, annotation: Any) -> None:
     """
     try:
         foreign = _foreign(msgspec.inspect.type_info(annotation), set())
-        msgspec.json.Decoder(annotation)
-        msgspec.json.schema(annotation)
+        if foreign is None:
+            msgspec.json.Decoder(annotation)
+            msgspec.json.schema(annotation)
     except (TypeError, NameError, AttributeError, ValueError, RecursionError) as error:
         raise BadHandler(f"{where}: its annotation {_name(annotation)} cannot be converted: {error}") from None
     if foreign is not None:

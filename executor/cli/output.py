@@ -13,6 +13,9 @@ import msgspec
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = frozenset({"created_at", "due", "next_attempt", "next_attempt_at", "timestamp"})
 
+_VALUE_CHARACTERS_MAX = 200
+"""What people see of one value in a line that holds many."""
+
 _STYLES = {
     "running": "green",
     "suspended": "blue",
@@ -47,7 +50,7 @@ def print_json(value: Any) -> None:
 
 def print_result(result: bytes, *, as_json: bool) -> None:
     """Print a result, which is JSON already: compact, but indented and coloured on a terminal."""
-    if as_json or not sys.stdout.isatty():
+    if as_json or not _on_terminal():
         sys.stdout.write(msgspec.json.format(result, indent=-1).decode() + "\n")
         return
     from rich.console import Console
@@ -98,10 +101,11 @@ def print_line(text: str) -> None:
 
 
 def entry_line(entry: Mapping[str, Any]) -> str:
-    """Return an oplog's entry as a line for people."""
+    """Return an oplog's entry as a line for people: long values cut, tracebacks left to `worker show`."""
     shown = with_times(entry)
     index, kind, timestamp = (shown.pop(name, "") for name in ("index", "kind", "timestamp"))
-    fields = " ".join(f"{name}={_cell(value)}" for name, value in shown.items() if value is not None)
+    shown.pop("traceback", None)
+    fields = " ".join(f"{name}={_cut(_cell(value))}" for name, value in shown.items() if value is not None)
     return f"{index:>6}  {timestamp}  {_styled(f'{kind:<11}', 'cyan')} {fields}".rstrip()
 
 
@@ -118,6 +122,10 @@ def text_of(data: bytes) -> str:
         return "base64:" + base64.b64encode(data).decode()
 
 
+def _on_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
@@ -130,6 +138,10 @@ def _cell(value: Any) -> str:
     return _clean(msgspec.json.encode(value).decode())
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= _VALUE_CHARACTERS_MAX else text[: _VALUE_CHARACTERS_MAX - 1] + "…"
+
+
 def _clean(text: str) -> str:
     if text.isprintable():
         return text
@@ -138,7 +150,7 @@ def _clean(text: str) -> str:
 
 def _styled(text: str, style: str | None = None) -> str:
     style = style or _STYLES.get(text)
-    if style is None or not sys.stdout.isatty():
+    if style is None or not _on_terminal():
         return text
     import typer
 
@@ -146,7 +158,7 @@ def _styled(text: str, style: str | None = None) -> str:
 
 
 def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    if sys.stdout.isatty():
+    if _on_terminal():
         _print_rich_table(head, rows)
         return
     lines = [head, *rows]

@@ -99,7 +99,7 @@ def interrupt(
 @app.command()
 def resume(
     worker: Annotated[str | None, typer.Argument(metavar="COMPONENT/NAME", help="The worker.")] = None,
-    everyone: Annotated[bool, typer.Option("--all", help="All that are paused or interrupted.")] = False,
+    everyone: Annotated[bool, typer.Option("--all", help="All that are paused.")] = False,
     data: options.Data = options.DEFAULT_DATA,
     socket: options.Socket = None,
     as_json: options.Json = False,

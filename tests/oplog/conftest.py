@@ -178,7 +178,7 @@ def scribe(environment: Environment) -> Scribe:
 
 @pytest.fixture
 def town(scribe: Scribe) -> Scribe:
-    """Three workers in all situations, written whole: 1 is busy, 2 was deleted and lives again, 3 waits for 1."""
+    """Workers in all situations: 1 is busy, 2 was deleted and lives again, 3 waits for 1, 4 can begin."""
     busy = scribe.create("order/7")
     done = scribe.invoke(busy, "first")
     scribe.start(busy, done, e.CreatePromise(60_000_000))  # 3
@@ -214,5 +214,7 @@ def town(scribe: Scribe) -> Scribe:
     invocation = scribe.invoke(waiting)
     scribe.start(waiting, invocation, e.AwaitPromise(scribe.rows[busy].worker_id, OplogIndex(16)))
     scribe.start(waiting, invocation, e.AwaitPromise(scribe.rows[busy].worker_id, OplogIndex(14)))
+    scribe.commit()
+    scribe.invoke(scribe.create("ready"))
     scribe.commit()
     return scribe

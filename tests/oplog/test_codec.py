@@ -166,6 +166,8 @@ def test_unknown_fields_are_refused(fields: Any) -> None:
     [
         ("trailing bytes", "83060503" + "00"),
         ("two items", "83060503" + "83060503"),
+        ("its own length", "83060503" + "1a00000009"),
+        ("a text that takes what follows", "840c0001650c"),
         ("indefinite array", "9f060503ff"),
         ("indefinite text", "8410057f6161ff6161"),
         ("indefinite bytes", "830805" + "5f4161ff"),

@@ -1,0 +1,51 @@
+"""The workers that the bench invokes: each does one thing and nothing else."""
+
+from __future__ import annotations
+
+import workers
+
+
+class Counter(workers.Worker):
+    """Adds numbers: the least that a handler can do."""
+
+    total: int = 0
+
+    @workers.handler
+    async def add(self, number: int) -> int:
+        self.total += number
+        return self.total
+
+
+class Asker(workers.Worker):
+    """Waits for one promise, which is entry 3 of a fresh worker's oplog."""
+
+    @workers.handler
+    async def ask(self) -> str:
+        answer = await workers.await_promise(workers.create_promise())
+        return answer.decode()
+
+
+async def one_async() -> int:
+    return 1
+
+
+def one_sync() -> int:
+    return 1
+
+
+class Stepper(workers.Worker):
+    """Performs side effects one after another."""
+
+    @workers.handler
+    async def steps_async(self, count: int) -> int:
+        total = 0
+        for _ in range(count):
+            total += await workers.run(one_async)
+        return total
+
+    @workers.handler
+    async def steps_sync(self, count: int) -> int:
+        total = 0
+        for _ in range(count):
+            total += await workers.run(one_sync)
+        return total

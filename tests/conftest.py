@@ -1,0 +1,35 @@
+"""What all tests share: the plugin that we ship, also where the project is not installed; daemons; `--soak`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import executor.testing
+from tests.daemons import Daemons
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the long tests, and the others for longer")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.pluginmanager.is_registered(executor.testing):
+        config.pluginmanager.register(executor.testing, "promissory")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--soak"):
+        skipped = pytest.mark.skip(reason="only with --soak")
+        for item in items:
+            if item.get_closest_marker("soak") is not None:
+                item.add_marker(skipped)
+
+
+@pytest.fixture
+def daemons() -> Iterator[Daemons]:
+    """Start daemons; none outlives its test."""
+    started = Daemons()
+    yield started
+    started.close()

@@ -1,0 +1,142 @@
+"""The workers that are under load while their daemon is killed; `serve` imports this from its directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import trio
+from attrs import field
+
+import workers
+
+
+def append_line(line: str) -> str:
+    """Append one line to the file that shows which side effects were performed."""
+    out = os.open(os.environ["CRASH_EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(out, f"{line}\n".encode())
+    finally:
+        os.close(out)
+    return line
+
+
+async def append_line_async(line: str) -> str:
+    """Do the same on the executor's own loop."""
+    return append_line(line)
+
+
+class Counter(workers.Worker):
+    """Counts how often each key got through, and adds."""
+
+    total: int = 0
+    seen: dict[str, int] = field(factory=dict)
+
+    @workers.handler
+    async def add(self, key: str, amount: int) -> list[int]:
+        self.seen[key] = self.seen.get(key, 0) + 1
+        self.total += amount
+        return [amount, self.total]
+
+    @workers.handler
+    async def add_with_effect(self, key: str, amount: int) -> list[int]:
+        await workers.run(append_line, f"{key} before", name="before")
+        self.seen[key] = self.seen.get(key, 0) + 1
+        self.total += amount
+        total = self.total
+        await workers.run(append_line_async, f"{key} after", name="after")
+        return [amount, total]
+
+    @workers.handler
+    async def add_at_once(self, key: str, amount: int) -> list[int]:
+        self.seen[key] = self.seen.get(key, 0) + 1
+
+        async def nap() -> None:
+            await workers.sleep(0.002)
+            await workers.run(append_line, f"{key} slept", name="slept")
+
+        first = workers.run(append_line, f"{key} left", name="left")
+        await workers.gather(first, workers.run(append_line_async, f"{key} right", name="right"), nap())
+        self.total += amount
+        return [amount, self.total]
+
+    @workers.query
+    def keys(self) -> dict[str, int]:
+        return self.seen
+
+    @workers.query
+    def sum(self) -> int:
+        return self.total
+
+
+class Gate(workers.Worker):
+    """Waits for somebody outside."""
+
+    seen: dict[str, int] = field(factory=dict)
+    waiting: dict[str, str] = field(factory=dict)
+
+    @workers.handler
+    async def wait(self, key: str) -> str:
+        promise = workers.create_promise()
+        self.waiting[key] = str(promise)
+        await workers.run(append_line, f"{key} asked", name="asked")
+        payload = await workers.await_promise(promise)
+        self.seen[key] = self.seen.get(key, 0) + 1
+        return payload.decode()
+
+    @workers.query
+    def promise_of(self, key: str) -> str | None:
+        return self.waiting.get(key)
+
+    @workers.query
+    def keys(self) -> dict[str, int]:
+        return self.seen
+
+
+class Relay(workers.Worker):
+    """Waits for, and settles, promises of other workers."""
+
+    seen: dict[str, int] = field(factory=dict)
+
+    @workers.handler
+    async def follow(self, key: str, promise: str) -> str:
+        payload = await workers.await_promise(promise)
+        self.seen[key] = self.seen.get(key, 0) + 1
+        return payload.decode()
+
+    @workers.handler
+    async def settle(self, key: str, promise: str, text: str) -> bool:
+        settled = await workers.complete_promise(promise, text.encode())
+        self.seen[key] = self.seen.get(key, 0) + 1
+        return settled
+
+    @workers.query
+    def keys(self) -> dict[str, int]:
+        return self.seen
+
+
+async def wait_or_end() -> str:
+    """Do what the file says: wait for ever, end the whole process, or neither."""
+    says = Path(os.environ["CRASH_BOMB"]).read_text()
+    if says == "wait":
+        await trio.sleep_forever()
+    if says == "end":
+        os._exit(9)
+    return "survived"
+
+
+class Bomb(workers.Worker):
+    """Ends the process in its handler or in a side effect, for as long as the environment says so."""
+
+    @workers.handler
+    async def go(self) -> str:
+        if "CRASH_BOMB_HANDLER" in os.environ:
+            os._exit(9)
+        return await workers.run(wait_or_end)
+
+    @workers.handler
+    async def sleep(self) -> str:
+        await workers.sleep(0.5)
+        if "CRASH_BOMB_HANDLER" in os.environ:
+            os._exit(9)
+        return "survived"

@@ -1,0 +1,54 @@
+"""Entries in one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from oplog.entries import (
+    Abandoned,
+    AwaitPromise,
+    Completed,
+    CompletePromise,
+    CreatePromise,
+    DeletePromise,
+    Entry,
+    Failure,
+    PollPromise,
+    Resumed,
+    Run,
+    Sleep,
+    Started,
+    Value,
+)
+from oplog.ids import ComponentId, WorkerId
+from workers.describe import describe
+
+OTHER = WorkerId(ComponentId(bytes(16)), "o")
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        (Started(1, 2, Run("charge")), "Started(run charge)"),
+        (Started(1, 2, Sleep(5)), "Started(sleep 5 µs)"),
+        (Started(1, 2, CreatePromise(None)), "Started(create_promise)"),
+        (Started(1, 2, CreatePromise(5)), "Started(create_promise, at most 5 µs)"),
+        (Started(1, 2, AwaitPromise(None, 3)), "Started(await_promise 3)"),
+        (Started(1, 2, PollPromise(OTHER, 3)), f"Started(poll_promise {OTHER}/3)"),
+        (Started(1, 2, CompletePromise(None, 3, b"x")), "Started(complete_promise 3 with b'x')"),
+        (Started(1, 2, DeletePromise(3)), "Started(delete_promise 3)"),
+        (Abandoned(1, 7), "Abandoned(start=7)"),
+        (Completed(1, 2, Value(b"3")), "Completed(invocation=2, value 3)"),
+        (Completed(1, 2, Value(None)), "Completed(invocation=2, value none)"),
+        (Completed(1, 2, Failure("terminal", "no", 500)), "Completed(invocation=2, terminal error 'no')"),
+        (Resumed(1, "me"), "Resumed"),
+    ],
+)
+def test_a_line_tells_what_distinguishes_an_entry(entry: Entry, line: str) -> None:
+    """Expected and found can be compared at a glance."""
+    assert describe(entry) == line
+
+
+def test_lines_are_cut_short() -> None:
+    """A payload of megabytes does not become a message."""
+    assert len(describe(Completed(1, 2, Value(b"x" * 10_000)))) < 150

@@ -1,0 +1,264 @@
+"""Replay laws, over a corpus of worker shapes and random histories of what happens to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from attrs import field
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import workers
+from oplog.entries import Abandoned, Cancelled, Completed, Ended, Failure, Invoked, Role, Run, Settled, Started, Value
+from oplog.errors import NonDeterminismError
+
+
+def effect(number: int) -> int:
+    return number
+
+
+class Corpus(workers.Worker):
+    seen: list[Any] = field(factory=list)
+
+    @workers.handler
+    async def promise(self) -> str:
+        promise = workers.create_promise()
+        self.seen.append(str(promise)[-1])
+        payload = await workers.await_promise(promise)
+        return payload.decode(errors="replace")
+
+    @workers.handler
+    async def runs(self, count: int) -> int:
+        total = 0
+        for number in range(count):
+            total += await workers.run(effect, number)
+            self.seen.append([total, workers.random(), str(workers.uuid4()), workers.now().isoformat()])
+        return total
+
+    @workers.handler
+    async def nested(self) -> list[Any]:
+        async def child(number: int) -> int:
+            first, _ = await workers.gather(workers.run(effect, number), workers.sleep(number))
+            self.seen.append(number)
+            return first
+
+        async def cleaning() -> None:
+            try:
+                await workers.sleep(60)
+            finally:
+                self.seen.append("cleaned")
+                workers.create_promise()
+
+        winner = await workers.race(child(1), workers.gather(child(2), cleaning()), workers.sleep(9))
+        try:
+            await workers.wait_for(workers.race(cleaning(), workers.run(effect, 7)), 5)
+        except workers.TimedOut:
+            self.seen.append("late")
+        return [winner[0]]
+
+    @workers.handler
+    async def left_open(self) -> None:
+        workers.run(effect, 1)
+        workers.sleep(3)
+        workers.gather(workers.sleep(1), self.never())
+        await workers.sleep(2)
+
+    async def never(self) -> None:
+        try:
+            while True:
+                await workers.sleep(1)
+        except workers.Cancelled:
+            self.seen.append("never")
+            raise
+
+    @workers.handler
+    async def failing(self, kind: int) -> None:
+        if kind == 0:
+            raise workers.TerminalError("no use", 418)
+        try:
+            await workers.run(effect, kind)
+        except workers.TerminalError as error:
+            self.seen.append(str(error))
+            await workers.sleep(1)
+            raise
+
+    @workers.handler
+    async def stubborn(self) -> str:
+        for _ in range(2):
+            try:
+                await workers.sleep(1)
+            except workers.Cancelled:
+                self.seen.append("not yet")
+        return "done"
+
+    @workers.query
+    def count(self) -> int:
+        return len(self.seen)
+
+
+CALLS = [
+    ("promise", ()),
+    ("runs", (3,)),
+    ("runs", (0,)),
+    ("nested", ()),
+    ("left_open", ()),
+    ("failing", (0,)),
+    ("failing", (1,)),
+    ("stubborn", ()),
+]
+
+choices = st.lists(
+    st.one_of(
+        st.tuples(st.just("invoke"), st.integers(0, len(CALLS) - 1)),
+        st.tuples(st.just("delayed"), st.integers(0, len(CALLS) - 1)),
+        st.tuples(st.just("due"), st.integers(0, 9)),
+        st.tuples(st.just("end"), st.integers(0, 9)),
+        st.tuples(st.just("end"), st.integers(0, 9)),
+        st.tuples(st.just("fail"), st.integers(0, 9)),
+        st.tuples(st.just("cancel"), st.integers(0, 9)),
+        st.tuples(st.just("settle"), st.just(0)),
+        st.tuples(st.just("note"), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+def happen(host: Any, what: str, number: int) -> None:
+    """Have one thing happen to the worker, without taking a step for it yet."""
+    calls = host.open_calls()
+    invoked = [i for i, entry in enumerate(host.record, 1) if isinstance(entry, Invoked)]
+    ended = {entry.start for entry in host.record if isinstance(entry, Ended)}
+    delayed = [i for i in invoked if host.record[i - 1].due is not None and i not in ended]
+    if what in ("invoke", "delayed"):
+        function, args = CALLS[number]
+        host.queue(function, *args, due=5 if what == "delayed" else None)
+    elif what == "due" and delayed:
+        host.put(Ended(host.tick(), delayed[number % len(delayed)], Value(None)))
+    elif what == "end" and calls:
+        start = calls[number % len(calls)]
+        data = b"%d" % number if isinstance(host.record[start - 1].request, Run) else b"null"
+        host.put(Ended(host.tick(), start, Value(data)))
+    elif what == "fail" and calls:
+        host.put(Ended(host.tick(), calls[number % len(calls)], Failure("rejected", "because", 500)))
+    elif what == "cancel" and invoked:
+        host.put(Cancelled(host.tick(), invoked[number % len(invoked)], None))
+    elif what == "note":
+        host.put(Settled(host.tick(), 1, Value(b"x"), "somebody"))
+    elif what == "settle":
+        host.settle()
+
+
+def live(make_host: Any, history: list[tuple[str, int]]) -> Any:
+    host = make_host(Corpus)
+    for what, number in history:
+        happen(host, what, number)
+    host.settle()
+    return host
+
+
+law = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@given(history=choices)
+@law
+def test_replay_of_a_live_run_gives_the_same_state_and_goes_on_the_same_way(make_host: Any, history: Any) -> None:
+    """Whatever happened to a worker, and whenever it was stepped, its record alone brings it back."""
+    host = live(make_host, history)
+
+    again = host.replay()
+
+    assert host.player.state() == again.state()
+    assert host.player.running == again.running
+    assert sorted(host.player.open_runs) == sorted(again.open_runs)
+    while again.ready:
+        assert again.step(len(host.record), 0).outputs == []
+    for player in (host.player, again):
+        player.close()
+
+
+@given(history=choices, rest=choices)
+@law
+def test_a_replayed_worker_goes_on_exactly_as_the_one_that_never_left(make_host: Any, history: Any, rest: Any) -> None:
+    """Leaving memory at any moment changes nothing of what a worker does later."""
+    stayed = live(make_host, history)
+    left = live(make_host, history)
+    left.player.close()
+    left.player = left.replay()
+
+    for host in (stayed, left):
+        for what, number in rest:
+            happen(host, what, number)
+        host.settle()
+
+    assert stayed.record == left.record
+    assert stayed.player.state() == left.player.state()
+    stayed.player.close()
+    left.player.close()
+
+
+@given(history=choices)
+@law
+def test_replay_of_a_prefix_of_units_is_a_prefix(make_host: Any, history: Any) -> None:
+    """Cut after any unit, a record replays, and its remaining steps repeat the record as far as inputs are equal."""
+    host = live(make_host, history)
+
+    for cut in host.units:
+        player = host.replay(host.record[:cut])
+        index = cut
+        while player.ready and index < len(host.record):
+            outputs = player.step(index, host.record[index].timestamp).outputs
+            if host.record[index].role is not Role.OUTPUT:
+                break
+            assert outputs == host.record[index : index + len(outputs)]
+            index += len(outputs)
+        player.close()
+    host.player.close()
+
+
+@given(history=choices, place=st.integers(0, 1000))
+@law
+def test_a_changed_output_is_found_where_it_stands(make_host: Any, history: Any, place: int) -> None:
+    """The first difference between record and code is reported with its index, the expected and the found."""
+    host = live(make_host, history)
+    outputs = [i for i, entry in enumerate(host.record) if entry.role is Role.OUTPUT]
+    if not outputs:
+        return
+    at = outputs[place % len(outputs)]
+    entry = host.record[at]
+    if isinstance(entry, Started):
+        changed: Any = msgspec.structs.replace(entry, request=Run("something else"))
+    elif isinstance(entry, Abandoned):
+        changed = msgspec.structs.replace(entry, start=entry.start + 1000)
+    else:
+        assert isinstance(entry, Completed)
+        changed = msgspec.structs.replace(entry, outcome=Value(b'"something else"'))
+
+    with pytest.raises(NonDeterminismError) as caught:
+        host.replay([*host.record[:at], changed, *host.record[at + 1 :]])
+
+    assert caught.value.index == at + 1
+    assert caught.value.worker == str(host.worker_id)
+    assert caught.value.expected
+    assert caught.value.found
+    assert caught.value.expected != caught.value.found
+    host.player.close()
+
+
+@given(history=choices, place=st.integers(0, 1000))
+@law
+def test_a_lost_output_is_noticed(make_host: Any, history: Any, place: int) -> None:
+    """A record that lacks one of a step's outputs does not replay as if nothing were amiss."""
+    host = live(make_host, history)
+    splits = [i for i, entry in enumerate(host.record, 1) if entry.role is Role.OUTPUT and i not in host.units]
+    host.player.close()
+    if not splits:
+        return
+    cut = splits[place % len(splits)]
+
+    with pytest.raises(NonDeterminismError) as caught:
+        host.replay(host.record[:cut])
+
+    assert caught.value.index == cut + 1
+    assert caught.value.expected == "the end of the record"
