@@ -27,7 +27,7 @@ _ORDINAL = 1
 
 
 def prepare(data: Path) -> int:
-    """Write, without a sync for each batch, the oplog of one worker whose one invocation performs `RUNS_COUNT` side effects.
+    """Write the oplog of one worker whose one invocation performs `RUNS_COUNT` side effects; synced at the end only.
 
     Returns:
       How many entries it has.
@@ -35,7 +35,7 @@ def prepare(data: Path) -> int:
     component = component_of(Stepper)
     worker_id = WorkerId(component.id, "long")
     with Environment(data, sync=False) as environment:
-        record = Record(environment, wall_clock_us, lambda: None)
+        record = Record(environment, wall_clock_us)
         residents = Residents(record, str, 1)
         now = record.now()
         created = e.Created(now, worker_id, component.version, b"[]", {}, None, bytes(32))

@@ -30,7 +30,7 @@ def keep_transactions() -> list[tuple[float, Changes]]:
         kept.append((time.monotonic(), changes))
         commit(environment, changes, written)
 
-    Environment.commit = keeping  # type: ignore[method-assign]
+    Environment.commit = keeping  # type: ignore[assignment,method-assign]
     return kept
 
 

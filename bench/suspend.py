@@ -44,23 +44,21 @@ async def complete(client: Client, numbers: range) -> float:
     """Complete promises one at a time; return the p50 in seconds from the request to the invocation's result."""
     took: list[float] = []
     for number in numbers:
-        invocation = InvocationId(WorkerId(_APPROVAL, f"order-{number}"), _INVOKED)
-
-        async def attach(invocation: InvocationId = invocation) -> None:
-            nonlocal result
-            result = await client.attach(invocation)
-
-        result = ""
+        name = f"order-{number}"
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(attach)
+            nursery.start_soon(_expect, client, name)
             await trio.testing.wait_all_tasks_blocked()
-            await client.request("metrics")
+            await client.request("metrics")  # answered after the request to attach has been taken
             start = time.perf_counter()
-            nursery.start_soon(client.complete_promise, f"approval/order-{number}/{_PROMISE}", b"yes")
+            nursery.start_soon(client.complete_promise, f"approval/{name}/{_PROMISE}", b"yes")
         took.append(time.perf_counter() - start)
-        if result != f"order-{number}: yes":
-            raise RuntimeError(f"order-{number}: {result!r}")
     return statistics.median(took)
+
+
+async def _expect(client: Client, name: str) -> None:
+    result = await client.attach(InvocationId(WorkerId(_APPROVAL, name), _INVOKED))
+    if result != f"{name}: yes":
+        raise RuntimeError(f"{name}: {result!r}")
 
 
 def main() -> int:

@@ -83,7 +83,7 @@ def print_table(lines: Sequence[Line], console: Console) -> None:
     table.add_column("", no_wrap=True)
     for line in lines:
         sign = "≤" if line.at_most else "≥"
-        verdict = "[green]goal" if line.meets(line.goal) else "[yellow]pass" if line.meets(line.bar) else "[bold red]FAIL"
+        passed = "[green]goal" if line.meets(line.goal) else "[yellow]pass"
         table.add_row(
             line.row,
             f"{line.what}, {line.unit}",
@@ -93,8 +93,8 @@ def print_table(lines: Sequence[Line], console: Console) -> None:
             "" if line.ratio is None else f"{line.ratio:.2f}",
             f"{sign} {_bound(line.bar)}",
             f"{sign} {_bound(line.goal)}",
-            f"{_figure(min(line.runs))} – {_figure(max(line.runs))}" if line.runs else "",
-            verdict,
+            f"{_figure(min(line.runs))} .. {_figure(max(line.runs))}" if line.runs else "",
+            passed if line.meets(line.bar) else "[bold red]FAIL",
         )
     console.print(table)
 

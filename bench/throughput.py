@@ -70,9 +70,7 @@ def lines(rows: Sequence[str], runs: Sequence[Measured]) -> list[Line]:
         what = "durable invocations, 64 in flight, 1 000 workers"
         found.append(compared("throughput", what, "/s", "same transactions, bare lmdb", pairs, bar=0.15, goal=0.35))
     if "latency" in rows:
-        pairs = [
-            (r.windows["alone"].p50_seconds * 1e6, (r.alone_commit_seconds + r.echo_seconds) * 1e6) for r in runs
-        ]
+        pairs = [(r.windows["alone"].p50_seconds * 1e6, (r.alone_commit_seconds + r.echo_seconds) * 1e6) for r in runs]
         beside = "bare commit + echo"
         what = "one durable invocation alone, p50"
         found.append(compared("latency", what, "µs", beside, pairs, bar=3.0, goal=1.8, at_most=True))

@@ -97,17 +97,27 @@ class Executor:
         self.residents.on_ready = self._on_ready
         self.watchers = Watchers(self.record)
         self.promises = Promises(self.record, self.residents, self.watchers)
+        self.queries = Queries(self.record, self.residents)
+        self.inspection = Inspection(self.record, self.registry)
         self.engine: Engine
+        self._assemble(threads, chance, entropy)
+        self._ready = trio.Event()
+        self._resident = trio.Event()
+        self._log = structlog.get_logger("promissory.executor")
+        self.is_stopping = False
+
+    def _assemble(self, threads: bool, chance: Callable[[], float], entropy: Callable[[int], bytes]) -> None:
+        """Make what takes steps, on top of what records them."""
+        config = self.config
         self.effects = Effects(
             self.record,
-            nursery,
+            self._nursery,
             lambda ordinal, start, outcome: self.engine.deliver_effect(ordinal, start, outcome),
             config.threads_max,
             inline=not threads,
             jitter=chance,
         )
         self.timers = Timers(self.record, lambda kind, ordinal, index: self.engine.fire(kind, ordinal, index))
-        self.queries = Queries(self.record, self.residents)
         self.watchdog = Watchdog(config.block_warning_seconds, config.block_stack_seconds) if threads else None
         retry = RetryPolicy(
             attempts=config.retry_attempts_max,
@@ -142,13 +152,8 @@ class Executor:
             config,
             entropy,
         )
-        self.inspection = Inspection(self.record, self.registry)
         self.deletion = Deletion(self.record, self.residents, self.promises, self.watchers, self.effects)
         self.recovery = Recovery(self.record, self.residents, self.promises, self.engine, self.effects)
-        self._ready = trio.Event()
-        self._resident = trio.Event()
-        self._log = structlog.get_logger("promissory.executor")
-        self.is_stopping = False
 
     def start(self) -> None:
         """Start the executor's tasks; what was runnable goes on."""
@@ -270,6 +275,7 @@ class Executor:
 
     def close(self) -> None:
         """End the executor's threads; its tasks must have ended."""
+        self.effects.close()
         if self._thread is not None:
             self._thread.close()
         if self.watchdog is not None:

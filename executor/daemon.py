@@ -44,7 +44,7 @@ def run(
         trio.run(_serve, list(modules), directory, data, socket or data / "admin.sock", limits)
     except* PromissoryError as group:
         error = _first(group)
-        print(f"promissory: {error}", file=sys.stderr)
+        print(f"promissory: {' '.join(str(error).split())}", file=sys.stderr)
         status = 1
     except* KeyboardInterrupt:
         status = 130
@@ -61,10 +61,10 @@ async def _serve(modules: list[str], directory: str, data: Path, socket: Path, c
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(server.run)
-                executor.start()
-                names = executor.registry.names()
-                log.info("serving", data=str(data), socket=str(socket), components=names, pid=os.getpid())
                 with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                    executor.start()
+                    names = executor.registry.names()
+                    log.info("serving", data=str(data), socket=str(socket), components=names, pid=os.getpid())
                     async for received in signals:
                         log.info("stopping", signal=signal.Signals(received).name)
                         break
@@ -122,5 +122,3 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-

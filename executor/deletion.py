@@ -14,7 +14,7 @@ from oplog.environment import ordinal_range
 from oplog.errors import OplogCorrupt, PromiseDeleted
 from oplog.fold import key_of, put_waiter, sleep_key
 from oplog.ids import OplogIndex
-from oplog.tables import PAIR, Table, oplog_key, timer_key
+from oplog.tables import PAIR, Table, oplog_key, timer_key, waiter_key
 
 
 class Deletion:
@@ -46,7 +46,7 @@ class Deletion:
             record.put(Table.OPLOG, oplog_key(ordinal, index), None)
         for index in settleable:
             self._wake_all(activation, index)
-        self._residents.append(activation, e.Removed(record.now(), by))
+        self._residents.append(activation, e.Removed(record.now(), activation.row.worker_id, by))
         self._residents.end_unit()
         self._watchers.fail(ordinal, PromiseDeleted(f"worker {activation.path} was deleted", 410), lambda _: True)
 
@@ -91,5 +91,7 @@ class Deletion:
         while waiters := record.waiters(activation.ordinal, index, 256):
             for ordinal, start in waiters:
                 waiter = self._residents.get(ordinal)
-                if waiter is not None:
+                if waiter is None:
+                    record.put(Table.WAITERS, waiter_key(activation.ordinal, index, ordinal, start), None)
+                else:
                     self._residents.deliver(waiter, e.Ended(record.now(), OplogIndex(start), DELETED))

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import random
 import traceback
+from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import structlog
 import trio
 
 from executor.record import Record
+from executor.threads import Threads
 from oplog.entries import Failure, Outcome, Value
 from oplog.errors import StoreFailed, TerminalError
 from workers.effects import RunCall
+
+PERFORMERS_IDLE_MAX = 64
+"""How many tasks are kept for further asynchronous functions."""
 
 
 class Deliver(Protocol):
@@ -66,10 +72,12 @@ class Effects:
         self._record = record
         self._nursery = nursery
         self._deliver = deliver
-        self._limiter = trio.CapacityLimiter(max(1, threads_max))
-        self._inline = inline
+        self._threads = None if inline else Threads(threads_max)
         self._jitter = jitter
         self._in_flight: dict[tuple[int, int], Effect] = {}
+        self._waiting: deque[Effect] = deque()
+        self._idle: list[trio.Event] = []
+        self._is_waking = False
         self._log = structlog.get_logger("promissory.effects")
         self._none = trio.Event()
         self.is_stopping = False
@@ -91,7 +99,7 @@ class Effects:
             if error is not None or self.is_stopping:
                 self._forget(effect)
             else:
-                self._nursery.start_soon(self._perform, effect)
+                self._begin(effect)
 
         self._record.when_durable(durable)
 
@@ -132,11 +140,125 @@ class Effects:
             if effect.scope is not None:
                 effect.scope.cancel()
 
-    async def _perform(self, effect: Effect) -> None:
+    def close(self) -> None:
+        """Let the threads end."""
+        if self._threads is not None:
+            self._threads.close()
+
+    # Performing.
+
+    def _begin(self, effect: Effect) -> None:
+        call = effect.call
+        if self._threads is None or call.is_async or call.timeout is not None:
+            self._waiting.append(effect)
+            self._wake_performer()
+        else:
+            self.performed_count += 1
+            self._threads.submit(call.function, call.args, partial(self._returned, effect))
+
+    def _wake_performer(self) -> None:
+        if self._is_waking:
+            return
+        self._is_waking = True
+        if self._idle:
+            self._idle.pop().set()
+        else:
+            self._nursery.start_soon(self._performer)
+
+    async def _performer(self) -> None:
+        """Perform one effect after another; one that blocks holds up this task only, since it has woken the next.
+
+        An effect that never blocks costs no task of its own, which is half of what it would cost otherwise.
+        """
+        while True:
+            self._is_waking = False
+            while self._waiting:
+                effect = self._waiting.popleft()
+                if self._waiting:
+                    self._wake_performer()
+                await self._perform(effect)
+            if len(self._idle) >= PERFORMERS_IDLE_MAX:
+                return
+            woken = trio.Event()
+            self._idle.append(woken)
+            await woken.wait()
+
+    async def _perform(self, effect: Effect, attempt: int = 1, delay_seconds: float = 0) -> None:
+        """Perform an effect, from an attempt on, until it has an outcome; hand that over."""
         with trio.CancelScope() as effect.scope:
-            if self._in_flight.get((effect.ordinal, effect.start)) is effect:
-                outcome = await self._attempts(effect)
-                self._hand_over(effect, outcome)
+            if delay_seconds:
+                await trio.sleep(delay_seconds)
+            while self._in_flight.get((effect.ordinal, effect.start)) is effect:
+                try:
+                    outcome: Outcome | float = Value(await self._once(effect.call))
+                except BaseException as error:
+                    if effect.scope.cancel_called or isinstance(error, trio.Cancelled):
+                        raise
+                    outcome = self._failed(effect, attempt, error)
+                if not isinstance(outcome, float):
+                    self._hand_over(effect, outcome)
+                    return
+                attempt += 1
+                await trio.sleep(outcome)
+
+    async def _once(self, call: RunCall) -> bytes:
+        """Perform one attempt and return its result, encoded.
+
+        Raises:
+          TimeoutError: it took longer than the call's timeout.
+        """
+        self.performed_count += 1
+        if call.timeout is None and call.is_async:
+            return call.encode(await call.function(*call.args))
+        with trio.CancelScope() as scope:
+            if call.timeout is not None:
+                scope.deadline = trio.current_time() + call.timeout
+            if call.is_async:
+                result = await call.function(*call.args)
+            elif self._threads is None:
+                result = call.function(*call.args)
+            else:
+                result = await trio.to_thread.run_sync(call.function, *call.args, abandon_on_cancel=True)
+        if scope.cancelled_caught:
+            raise TimeoutError(f"no result after {call.timeout} s")
+        return call.encode(result)
+
+    def _returned(self, effect: Effect, result: Any, error: BaseException | None) -> None:
+        """Account for the first attempt of a synchronous function; further ones have a task to wait in."""
+        if self._in_flight.get((effect.ordinal, effect.start)) is not effect:
+            return
+        outcome: Outcome | float
+        try:
+            if error is not None:
+                raise error
+            outcome = Value(effect.call.encode(result))
+        except BaseException as raised:
+            outcome = self._failed(effect, 1, raised)
+        if isinstance(outcome, float):
+            self._nursery.start_soon(self._perform, effect, 2, outcome)
+        else:
+            self._hand_over(effect, outcome)
+
+    def _failed(self, effect: Effect, attempt: int, error: BaseException) -> Outcome | float:
+        """Return the outcome of a failed attempt if it was the last, else the seconds until the next."""
+        if isinstance(error, TerminalError):
+            return Failure(error.kind, str(error), error.code)
+        call = effect.call
+        why = f"{type(error).__name__}: {error}"
+        delay_seconds = call.retry.delay_seconds(attempt, self._jitter())
+        self._log.warning(
+            "run_failed",
+            worker=effect.path,
+            index=effect.start,
+            run=call.name,
+            attempt=attempt,
+            error=why,
+            retry_seconds=delay_seconds,
+            traceback="".join(traceback.format_exception(error)) if delay_seconds is None else None,
+        )
+        if delay_seconds is None:
+            return Failure("terminal", f"{call.name} failed after {attempt} attempts: {why}", 500)
+        return delay_seconds
 
     def _hand_over(self, effect: Effect, outcome: Outcome) -> None:
         key = (effect.ordinal, effect.start)
@@ -150,54 +272,3 @@ class Effects:
                 self._forget(effect)
 
         self._record.when_durable(durable)
-
-    async def _attempts(self, effect: Effect) -> Outcome:
-        """Perform an effect until it succeeds, fails for good or is out of attempts."""
-        call = effect.call
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                return Value(await self._once(call))
-            except TerminalError as error:
-                return Failure(error.kind, str(error), error.code)
-            except trio.Cancelled:
-                raise
-            except (Exception, BaseExceptionGroup) as error:
-                why = f"{type(error).__name__}: {error}"
-                delay_seconds = call.retry.delay_seconds(attempt, self._jitter())
-                self._log.warning(
-                    "run_failed",
-                    worker=effect.path,
-                    index=effect.start,
-                    run=call.name,
-                    attempt=attempt,
-                    error=why,
-                    retry_seconds=delay_seconds,
-                    traceback="".join(traceback.format_exception(error)) if delay_seconds is None else None,
-                )
-                if delay_seconds is None:
-                    return Failure("terminal", f"{call.name} failed after {attempt} attempts: {why}", 500)
-                await trio.sleep(delay_seconds)
-
-    async def _once(self, call: RunCall) -> bytes:
-        """Perform one attempt and return its result, encoded.
-
-        Raises:
-          TimeoutError: it took longer than the call's timeout.
-        """
-        self.performed_count += 1
-        with trio.CancelScope() as scope:
-            if call.timeout is not None:
-                scope.deadline = trio.current_time() + call.timeout
-            if call.is_async:
-                result = await call.function(*call.args)
-            elif self._inline:
-                result = call.function(*call.args)
-            else:
-                result = await trio.to_thread.run_sync(
-                    call.function, *call.args, abandon_on_cancel=True, limiter=self._limiter
-                )
-        if scope.cancelled_caught:
-            raise TimeoutError(f"no result after {call.timeout} s")
-        return call.encode(result)

@@ -24,7 +24,7 @@ from executor.core import Executor, running
 from executor.operations import Operations
 from executor.wire import error_from_wire, error_to_wire
 from oplog.errors import PromissoryError
-from workers.base import Worker
+from workers.definition import Worker
 
 UNREAD_ITEMS_MAX = 64
 """Beyond this a stream waits until its items are taken."""

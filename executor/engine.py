@@ -35,8 +35,9 @@ from oplog.errors import (
 from oplog.ids import OplogIndex, WorkerId
 from oplog.tables import Condition, PromiseKind, TimerKind
 from workers.component import Component
-from workers.player import Player, StepFailed
+from workers.player import Player
 from workers.retry import RetryPolicy
+from workers.step import StepFailed
 
 SLICE_ENTRIES = 512
 """How many recorded entries are replayed in one turn."""
@@ -139,12 +140,11 @@ class Engine:
                 activation.fed = row.life - 1
             last = min(row.last, activation.fed + SLICE_ENTRIES)
             player = activation.player
-            for index, entry in self._record.entries(row.ordinal, activation.fed + 1, last):
-                fed = self._record.outcome(row.ordinal, entry) if type(entry) is e.Ended else entry
-                player.feed(index, fed)
-                self._residents.seen(activation, index, entry)
-                self.replayed_count += 1
-                activation.fed = index
+            entries = self._record.entries(row.ordinal, activation.fed + 1, last)
+            player.feed_all(entries)
+            self._residents.seen(activation, entries)
+            self.replayed_count += len(entries)
+            activation.fed = last
             if activation.fed < row.last:
                 self._residents.push(activation)
                 return False
@@ -179,7 +179,8 @@ class Engine:
 
     def _fail_to_load(self, activation: Activation, error: Exception) -> None:
         """Pause a worker whose record cannot be replayed, and answer its queries with why."""
-        index = OplogIndex(max(activation.fed, activation.row.life, 1))
+        at = getattr(error, "index", None) or activation.fed
+        index = OplogIndex(max(at, activation.row.life, 1))
         activation.unload()
         why = as_promissory(error)
         self._queries.refuse(activation, why)

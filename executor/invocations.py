@@ -108,9 +108,7 @@ class Invocations:
         params = handler.check(call.params)
         activation = self._residents.find(worker_id)
         if activation is not None and call.key is not None:
-            found = self._record.get(
-                Table.IDEMPOTENCY, idempotency_key(activation.ordinal, call.function, call.key)
-            )
+            found = self._record.get(Table.IDEMPOTENCY, idempotency_key(activation.ordinal, call.function, call.key))
             if found is not None:
                 return Accepted(activation, U64.unpack(found)[0], is_new=False)
         if activation is None or not activation.row.life:

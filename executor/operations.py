@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 import structlog
 import trio
 
+from executor import requests
 from executor.core import Executor
 from executor.inspection import outcome_map
 from executor.invocations import Accepted, Call, watch
@@ -24,9 +25,6 @@ from oplog.ids import InvocationId, OplogIndex, WorkerId, split_promise
 from oplog.tables import Condition, PromiseState, Table
 
 VERSION = "0.1.0"
-LIMIT_DEFAULT = 1_000
-
-S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Reply(Protocol):
@@ -54,89 +52,6 @@ class Reply(Protocol):
 Stream: TypeAlias = Callable[[], Awaitable[None]]
 
 
-class _Invoke(msgspec.Struct, forbid_unknown_fields=True):
-    worker: str
-    function: str
-    params: bytes = b"[]"
-    key: str | None = None
-    send: bool = False
-    delay_us: int | None = None
-    announce: bool = False
-
-
-class _Query(msgspec.Struct, forbid_unknown_fields=True):
-    worker: str
-    function: str
-    params: bytes = b"[]"
-
-
-class _Invocation(msgspec.Struct, forbid_unknown_fields=True):
-    invocation: str
-
-
-class _Invocations(msgspec.Struct, forbid_unknown_fields=True):
-    worker: str | None = None
-    status: str | None = None
-    limit: int = LIMIT_DEFAULT
-
-
-class _Promise(msgspec.Struct, forbid_unknown_fields=True):
-    promise: str
-
-
-class _Complete(msgspec.Struct, forbid_unknown_fields=True):
-    promise: str
-    data: bytes
-    by: str | None = None
-
-
-class _Reject(msgspec.Struct, forbid_unknown_fields=True):
-    promise: str
-    message: str
-    by: str | None = None
-
-
-class _Promises(msgspec.Struct, forbid_unknown_fields=True):
-    state: str | None = "pending"
-    limit: int = LIMIT_DEFAULT
-
-
-class _Create(msgspec.Struct, forbid_unknown_fields=True):
-    worker: str
-    args: bytes = b"[]"
-    env: dict[str, str] = {}
-
-
-class _Worker(msgspec.Struct, forbid_unknown_fields=True):
-    worker: str
-
-
-class _Resume(msgspec.Struct, forbid_unknown_fields=True):
-    worker: str | None = None
-    all: bool = False
-
-
-class _Workers(msgspec.Struct, forbid_unknown_fields=True):
-    status: str | None = None
-    component: str | None = None
-    limit: int = LIMIT_DEFAULT
-
-
-class _Oplog(msgspec.Struct, forbid_unknown_fields=True, rename={"first": "from"}):
-    worker: str
-    first: int = 1
-    limit: int | None = None
-
-
-class _Register(msgspec.Struct, forbid_unknown_fields=True):
-    modules: list[str]
-    directory: str
-
-
-class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
-    pass
-
-
 class Operations:
     """All operations on one executor."""
 
@@ -145,30 +60,30 @@ class Operations:
         self._record = executor.record
         self._log = structlog.get_logger("promissory.admin")
         self._by_name: dict[str, tuple[type[msgspec.Struct], Callable[[Any, Reply], Stream | None]]] = {
-            "invoke": (_Invoke, self._invoke),
-            "query": (_Query, self._query),
-            "invocation.attach": (_Invocation, self._attach),
-            "invocation.show": (_Invocation, self._show_invocation),
-            "invocation.list": (_Invocations, self._list_invocations),
-            "promise.await": (_Promise, self._await_promise),
-            "promise.poll": (_Promise, self._show_promise),
-            "promise.show": (_Promise, self._show_promise),
-            "promise.complete": (_Complete, self._complete),
-            "promise.reject": (_Reject, self._reject),
-            "promise.delete": (_Promise, self._delete_promise),
-            "promise.list": (_Promises, self._list_promises),
-            "worker.create": (_Create, self._create_worker),
-            "worker.show": (_Worker, self._show_worker),
-            "worker.list": (_Workers, self._list_workers),
-            "worker.delete": (_Worker, self._delete_worker),
-            "worker.interrupt": (_Worker, self._interrupt),
-            "worker.resume": (_Resume, self._resume),
-            "oplog.read": (_Oplog, self._read_oplog),
-            "oplog.follow": (_Oplog, self._follow_oplog),
-            "component.list": (_Nothing, self._list_components),
-            "component.register": (_Register, self._register),
-            "status": (_Nothing, self._status),
-            "metrics": (_Nothing, self._metrics),
+            "invoke": (requests.Invoke, self._invoke),
+            "query": (requests.Query, self._query),
+            "invocation.attach": (requests.Invocation, self._attach),
+            "invocation.show": (requests.Invocation, self._show_invocation),
+            "invocation.list": (requests.Invocations, self._list_invocations),
+            "promise.await": (requests.Promise, self._await_promise),
+            "promise.poll": (requests.Promise, self._show_promise),
+            "promise.show": (requests.Promise, self._show_promise),
+            "promise.complete": (requests.Complete, self._complete),
+            "promise.reject": (requests.Reject, self._reject),
+            "promise.delete": (requests.Promise, self._delete_promise),
+            "promise.list": (requests.Promises, self._list_promises),
+            "worker.create": (requests.Create, self._create_worker),
+            "worker.show": (requests.Worker, self._show_worker),
+            "worker.list": (requests.Workers, self._list_workers),
+            "worker.delete": (requests.Worker, self._delete_worker),
+            "worker.interrupt": (requests.Worker, self._interrupt),
+            "worker.resume": (requests.Resume, self._resume),
+            "oplog.read": (requests.Oplog, self._read_oplog),
+            "oplog.follow": (requests.Oplog, self._follow_oplog),
+            "component.list": (requests.Nothing, self._list_components),
+            "component.register": (requests.Register, self._register),
+            "status": (requests.Nothing, self._status),
+            "metrics": (requests.Nothing, self._metrics),
         }
 
     def perform(self, op: object, fields: dict[str, Any], reply: Reply) -> Stream | None:
@@ -186,7 +101,7 @@ class Operations:
             if self._executor.committer.is_backing_off:
                 raise StoreFailed("the store has failed; the executor tries again shortly")
             shape, operation = known
-            return operation(convert(fields, shape), reply)
+            return operation(requests.convert(fields, shape), reply)
         except PromissoryError as error:
             self._refuse(reply, error)
         except Exception as error:
@@ -200,7 +115,7 @@ class Operations:
 
     # Invocations.
 
-    def _invoke(self, request: _Invoke, reply: Reply) -> None:
+    def _invoke(self, request: requests.Invoke, reply: Reply) -> None:
         invocations = self._executor.invocations
         component, worker_id, handler = invocations.handler(request.worker, request.function)
         if handler.kind == "query":
@@ -234,7 +149,7 @@ class Operations:
 
         reply.on_close(self._executor.invocations.watch(accepted, watcher))
 
-    def _query(self, request: _Query, reply: Reply) -> None:
+    def _query(self, request: requests.Query, reply: Reply) -> None:
         component, worker_id, handler = self._executor.invocations.handler(request.worker, request.function)
         if handler.kind != "query":
             raise BadArguments(f"{request.function} is a handler, not a query: invoke it")
@@ -249,14 +164,14 @@ class Operations:
 
         self._executor.queries.ask(component, worker_id, function, params, answer)
 
-    def _attach(self, request: _Invocation, reply: Reply) -> None:
+    def _attach(self, request: requests.Invocation, reply: Reply) -> None:
         activation, index = self._executor.invocations.find(InvocationId.parse(request.invocation))
         self._answer_with_outcome(Accepted(activation, index, is_new=False), reply)
 
-    def _show_invocation(self, request: _Invocation, reply: Reply) -> None:
+    def _show_invocation(self, request: requests.Invocation, reply: Reply) -> None:
         reply.ok(self._executor.inspection.invocation(InvocationId.parse(request.invocation)))
 
-    def _list_invocations(self, request: _Invocations, reply: Reply) -> Stream:
+    def _list_invocations(self, request: requests.Invocations, reply: Reply) -> Stream:
         worker_id = None if request.worker is None else self._executor.registry.worker_id(request.worker)
         return self._stream(reply, self._executor.inspection.invocations(worker_id, request.status), request.limit)
 
@@ -270,7 +185,7 @@ class Operations:
             raise NotFound(f"there is no promise {text}")
         return activation, index
 
-    def _await_promise(self, request: _Promise, reply: Reply) -> None:
+    def _await_promise(self, request: requests.Promise, reply: Reply) -> None:
         activation, index = self._owner(request.promise)
         self._executor.promises.row(activation, index, created=True)
 
@@ -285,24 +200,22 @@ class Operations:
 
         executor = self._executor
         reply.on_close(
-            watch(
-                executor.record, executor.promises, executor.watchers, activation, index, watcher, pauses=False
-            )
+            watch(executor.record, executor.promises, executor.watchers, activation, index, watcher, pauses=False)
         )
 
-    def _show_promise(self, request: _Promise, reply: Reply) -> None:
+    def _show_promise(self, request: requests.Promise, reply: Reply) -> None:
         activation, index = self._owner(request.promise)
         row = self._executor.promises.row(activation, index, created=True)
         outcome = self._executor.promises.outcome(activation, row)
         self._when_durable(reply, outcome_map(f"{activation.path}/{index}", row.state, outcome))
 
-    def _complete(self, request: _Complete, reply: Reply) -> None:
+    def _complete(self, request: requests.Complete, reply: Reply) -> None:
         if len(request.data) > self._executor.config.payload_bytes_max:
             limit = self._executor.config.payload_bytes_max
             raise LimitReached(f"the payload has {len(request.data)} bytes, the limit is {limit}")
         self._settle(request.promise, Value(request.data), request.by, reply)
 
-    def _reject(self, request: _Reject, reply: Reply) -> None:
+    def _reject(self, request: requests.Reject, reply: Reply) -> None:
         if len(request.message) > self._executor.config.payload_bytes_max:
             raise LimitReached(f"the message has {len(request.message)} characters")
         self._settle(request.promise, Failure("rejected", request.message, 500), request.by, reply)
@@ -313,13 +226,13 @@ class Operations:
         self._executor.residents.end_unit()
         self._when_durable(reply, {"settled": settled})
 
-    def _delete_promise(self, request: _Promise, reply: Reply) -> None:
+    def _delete_promise(self, request: requests.Promise, reply: Reply) -> None:
         activation, index = self._owner(request.promise)
         deleted = self._executor.promises.delete(activation, index, reply.peer)
         self._executor.residents.end_unit()
         self._when_durable(reply, {"deleted": deleted})
 
-    def _list_promises(self, request: _Promises, reply: Reply) -> Stream:
+    def _list_promises(self, request: requests.Promises, reply: Reply) -> Stream:
         return self._stream(reply, self._executor.inspection.promises(request.state), request.limit)
 
     # Workers.
@@ -330,30 +243,30 @@ class Operations:
             raise NotFound(f"there is no worker {text}")
         return activation
 
-    def _create_worker(self, request: _Create, reply: Reply) -> None:
+    def _create_worker(self, request: requests.Create, reply: Reply) -> None:
         activation = self._executor.invocations.create(request.worker, request.args, request.env)
         self._when_durable(reply, {"worker": activation.path})
 
-    def _show_worker(self, request: _Worker, reply: Reply) -> None:
+    def _show_worker(self, request: requests.Worker, reply: Reply) -> None:
         reply.ok(self._executor.inspection.worker(self._executor.registry.worker_id(request.worker)))
 
-    def _list_workers(self, request: _Workers, reply: Reply) -> Stream:
+    def _list_workers(self, request: requests.Workers, reply: Reply) -> Stream:
         rows = self._executor.inspection.workers(request.status, request.component)
         return self._stream(reply, rows, request.limit)
 
-    def _delete_worker(self, request: _Worker, reply: Reply) -> None:
+    def _delete_worker(self, request: requests.Worker, reply: Reply) -> None:
         activation = self._activation(request.worker)
         self._executor.deletion.delete(activation, reply.peer)
         self._when_durable(reply, {"worker": activation.path})
 
-    def _interrupt(self, request: _Worker, reply: Reply) -> None:
+    def _interrupt(self, request: requests.Worker, reply: Reply) -> None:
         activation = self._activation(request.worker)
         if activation.row.condition is not Condition.INTERRUPTED:
             self._executor.residents.append(activation, Interrupted(self._record.now(), reply.peer))
             self._executor.residents.end_unit()
         self._when_durable(reply, {"worker": activation.path})
 
-    def _resume(self, request: _Resume, reply: Reply) -> None:
+    def _resume(self, request: requests.Resume, reply: Reply) -> None:
         executor = self._executor
         if request.all:
             paused = [row["worker"] for row in executor.inspection.workers("paused", None)]
@@ -369,12 +282,12 @@ class Operations:
 
     # Oplogs.
 
-    def _read_oplog(self, request: _Oplog, reply: Reply) -> Stream:
+    def _read_oplog(self, request: requests.Oplog, reply: Reply) -> Stream:
         worker_id = self._executor.registry.worker_id(request.worker)
         rows = self._executor.inspection.oplog(worker_id, _first(request.first))
         return self._stream(reply, rows, request.limit)
 
-    def _follow_oplog(self, request: _Oplog, reply: Reply) -> Stream:
+    def _follow_oplog(self, request: requests.Oplog, reply: Reply) -> Stream:
         worker_id = self._executor.registry.worker_id(request.worker)
         inspection = self._executor.inspection
         inspection.last_index(worker_id)
@@ -395,16 +308,16 @@ class Operations:
 
     # The executor.
 
-    def _list_components(self, _: _Nothing, reply: Reply) -> None:
+    def _list_components(self, _: requests.Nothing, reply: Reply) -> None:
         reply.ok(self._executor.inspection.components())
 
-    def _register(self, request: _Register, reply: Reply) -> None:
+    def _register(self, request: requests.Register, reply: Reply) -> None:
         names = self._executor.registry.add_modules(request.modules, request.directory)
         self._executor.resume_runnable()
         self._log.info("components_registered", components=names, peer=reply.peer)
         reply.ok(names)
 
-    def _status(self, _: _Nothing, reply: Reply) -> None:
+    def _status(self, _: requests.Nothing, reply: Reply) -> None:
         executor = self._executor
         reply.ok(
             {
@@ -418,7 +331,7 @@ class Operations:
             }
         )
 
-    def _metrics(self, _: _Nothing, reply: Reply) -> None:
+    def _metrics(self, _: requests.Nothing, reply: Reply) -> None:
         reply.ok(self._executor.statistics())
 
     # Answers.
@@ -445,18 +358,6 @@ class Operations:
                 reply.error(error)
 
         return send
-
-
-def convert(fields: dict[str, Any], shape: type[S]) -> S:
-    """Check a request's fields.
-
-    Raises:
-      BadArguments: one is missing, unknown or of another type; the message has its path.
-    """
-    try:
-        return msgspec.convert(fields, shape)
-    except msgspec.ValidationError as error:
-        raise BadArguments(f"request: {error}") from None
 
 
 def _first(index: int) -> int:

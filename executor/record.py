@@ -8,12 +8,12 @@ batches that wait for their commit before they look at LMDB. Whatever leaves the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from oplog import fold
 from oplog.codec import decode_entry, encode_entry
 from oplog.entries import Ended, Entry, SameAs, Settled
-from oplog.environment import Environment, ordinal_range, prefix_end
+from oplog.environment import Environment, prefix_end
 from oplog.errors import OplogCorrupt, StoreFailed
 from oplog.ids import OplogIndex, WorkerId
 from oplog.tables import PAIR, U64, PromiseRow, Table, WorkerRow, oplog_key, worker_id_key, worker_key
@@ -119,28 +119,33 @@ class Record:
             raise OplogCorrupt(f"entry {index} is missing", index=index)
         return _decode(index, key, raw)
 
-    def entries(self, ordinal: int, first: int, last: int) -> Iterator[tuple[OplogIndex, Entry]]:
-        """Iterate over a worker's entries from `first` to `last`, both included; stay within one tick of the loop.
+    def entries(self, ordinal: int, first: int, last: int) -> list[tuple[OplogIndex, Entry]]:
+        """Return a worker's entries from `first` to `last`, both included, each `Ended` with its outcome in place.
 
         Raises:
           OplogCorrupt: one of them is missing or not what was written.
         """
-        expected = first
-        start, _ = ordinal_range(ordinal, first)
-        for key, raw in self.environment.read(Table.OPLOG, start, oplog_key(ordinal, last + 1), last - first + 1):
-            index = PAIR.unpack(key)[1]
-            if index != expected:
+        found: list[tuple[OplogIndex, Entry]] = []
+        index = first
+        start, end = oplog_key(ordinal, first), oplog_key(ordinal, last + 1)
+        for key, raw in self.environment.read(Table.OPLOG, start, end, last - first + 1):
+            if PAIR.unpack(key)[1] != index:
                 break
-            yield index, _decode(index, key, raw)
-            expected += 1
-        for index in range(expected, last + 1):
-            yield OplogIndex(index), self.entry(ordinal, index)
+            entry = _decode(index, key, raw)
+            if type(entry) is Ended and type(entry.outcome) is SameAs:
+                entry = self.outcome(ordinal, entry)
+            found.append((OplogIndex(index), entry))
+            index += 1
+        for rest in range(index, last + 1):  # not durable yet, or missing
+            entry = self.entry(ordinal, rest)
+            found.append((OplogIndex(rest), self.outcome(ordinal, entry) if type(entry) is Ended else entry))
+        return found
 
     def waiters(self, ordinal: int, index: int, limit: int) -> list[tuple[int, int]]:
         """Return at most `limit` waits for a promise, as (waiter's ordinal, its `Started`), in key order."""
         prefix = oplog_key(ordinal, index)
         # What was made in the batch at hand is waited for in that batch only.
-        if prefix in self.batch.changes[_OPLOG] and prefix not in self.batch.waits:
+        if self.batch.changes[_OPLOG].get(prefix) is not None and prefix not in self.batch.waits:
             return []
         batches = [batch for batch in (*self.sealed, self.batch) if prefix in batch.waits]
         changed = {key: batch.changes[Table.WAITERS][key] for batch in batches for key in batch.waits[prefix]}

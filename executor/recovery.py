@@ -86,8 +86,6 @@ class Recovery:
 
     async def run(self) -> None:
         """Have everything that was runnable go on."""
-        # Before any worker is activated: one that ends the process must find its unclean end counted.
-        await self._durable()
         self._promises.read_back()
         count = 0
         for key, _ in self._record.environment.scan(Table.RUNNABLE):

@@ -192,7 +192,7 @@ def load(spec: str, directory: str) -> list[type[Worker]]:
     try:
         importlib.invalidate_caches()
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except BaseException as error:  # a module that calls `sys.exit` must not end the executor
         where = _innermost(error, Path(directory))
         raise BadArguments(f"module {module_name!r} does not import: {type(error).__name__}: {error}{where}") from error
     if class_name:
@@ -213,7 +213,7 @@ def load(spec: str, directory: str) -> list[type[Worker]]:
     return classes
 
 
-def _innermost(error: Exception, directory: Path) -> str:
+def _innermost(error: BaseException, directory: Path) -> str:
     """Say in which of the user's files an import failed."""
     traceback = error.__traceback__
     found = ""

@@ -11,7 +11,8 @@ from oplog.entries import Entry
 from oplog.errors import NonDeterminismError
 from oplog.ids import OplogIndex, WorkerId
 from workers.component import Component
-from workers.player import Player, StepFailed
+from workers.player import Player
+from workers.step import StepFailed
 
 
 def replay(component: Component, worker_id: WorkerId, entries: Iterable[tuple[OplogIndex, Entry]]) -> Player:

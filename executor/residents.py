@@ -17,12 +17,10 @@ from oplog.entries import (
     Abandoned,
     Completed,
     Created,
-    CreatePromise,
     Deleted,
     Ended,
     Entry,
     Invoked,
-    Role,
     Settled,
     Started,
 )
@@ -221,20 +219,20 @@ class Residents:
                 self.on_ready()
             self.ready.append(activation)
 
-    def seen(self, activation: Activation, index: int, entry: Entry) -> None:
-        """Account for a recorded entry that was fed to the player, so that later ones can refer to it."""
-        kind = type(entry)
-        if kind is Started or kind is Invoked:
-            activation.open[index] = entry
-        elif kind is Ended or kind is Abandoned:
-            if type(activation.open.get(entry.start)) is Started:  # type: ignore[attr-defined]
-                del activation.open[entry.start]  # type: ignore[attr-defined]
-        elif kind is Completed:
-            activation.open.pop(entry.invocation, None)  # type: ignore[attr-defined]
-        elif entry.role is Role.NOTE and kind in (Settled, Deleted):
-            started = activation.open.get(entry.promise)  # type: ignore[attr-defined]
-            if type(started) is Started and type(started.request) is CreatePromise:
-                del activation.open[entry.promise]  # type: ignore[attr-defined]
+    def seen(self, activation: Activation, entries: list[tuple[OplogIndex, Entry]]) -> None:
+        """Account for recorded entries that were fed to the player, so that later ones can refer to them."""
+        open_ = activation.open
+        for index, entry in entries:
+            kind = type(entry)
+            if kind is Started or kind is Invoked:
+                open_[index] = entry
+            elif kind is Ended or kind is Abandoned:
+                if type(open_.get(entry.start)) is Started:  # type: ignore[attr-defined]
+                    del open_[entry.start]  # type: ignore[attr-defined]
+            elif kind is Completed:
+                open_.pop(entry.invocation, None)  # type: ignore[attr-defined]
+            elif kind is Settled or kind is Deleted:
+                open_.pop(entry.promise, None)  # type: ignore[attr-defined]
 
     # Leaving memory.
 

@@ -163,12 +163,10 @@ class Connection:
     async def drained(self) -> None:
         """Wait until less than `UNSENT_BYTES_MAX` wait to be written."""
         while self._unsent_bytes >= UNSENT_BYTES_MAX and not self._is_closed:
-            self._drained = trio.Event()
             await self._drained.wait()
 
     async def _flush(self) -> None:
         while self._unsent_bytes:
-            self._drained = trio.Event()
             await self._drained.wait()
 
     async def _write(self, scope: trio.CancelScope) -> None:
@@ -180,7 +178,9 @@ class Connection:
                 self._out.clear()
                 await self._stream.send_all(data)
                 self._unsent_bytes -= len(data)
-                self._drained.set()
+                # A new event each time, made here: several streams may wait for the same one.
+                drained, self._drained = self._drained, trio.Event()
+                drained.set()
         except trio.BrokenResourceError:
             scope.cancel()
 
@@ -193,7 +193,7 @@ class Server:
       path: where the socket is made; a stale one is taken over.
 
     Raises:
-      BadArguments: the path is over 107 bytes, or something that is not a socket is there.
+      BadArguments: the path is over 107 bytes, or something that is not a socket, or a live one, is there.
     """
 
     def __init__(self, executor: Executor, path: Path) -> None:
@@ -255,6 +255,8 @@ def _listen(path: Path) -> socket.socket:
         )
     if path.exists() and not path.is_socket():
         raise BadArguments(f"{path} exists and is not a socket")
+    if _is_live(path):
+        raise BadArguments(f"somebody listens on {path}")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -269,6 +271,19 @@ def _listen(path: Path) -> socket.socket:
         listening.close()
         raise BadArguments(f"cannot listen on {path}: {error}") from None
     return listening
+
+
+def _is_live(path: Path) -> bool:
+    """Whether a connection to the socket is accepted: it is not one that a dead process left."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.setblocking(False)
+        try:
+            asking.connect(os.fspath(path))
+        except BlockingIOError:  # its backlog is full
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def _peer(peer_socket: trio.socket.SocketType) -> str | None:

@@ -18,6 +18,7 @@ import trio
 import trio.testing
 
 from executor.asker import Asker
+from executor.client_link import Disconnected
 from executor.committer import Changes, Commit
 from executor.config import Config
 from executor.core import Executor
@@ -30,7 +31,7 @@ from oplog.environment import Environment
 from oplog.errors import PromissoryError, StoreFailed
 from oplog.ids import OplogIndex
 from oplog.tables import U64, Condition, Table
-from workers.base import Worker
+from workers.definition import Worker
 
 EPOCH_US = 1_767_225_600_000_000
 """The time at which a test begins: 2026-01-01, UTC."""
@@ -172,9 +173,11 @@ class Promissory(Asker):
         """Perform an operation of the admin protocol; see `Asker.request`.
 
         Raises:
+          Disconnected: the executor has crashed or was stopped.
           AssertionError: nothing is left to happen that could bring the answer.
         """
-        assert self._embedded is not None, "the executor has crashed or was stopped"
+        if self._embedded is None:
+            raise Disconnected("the executor has crashed or was stopped")
         with trio.move_on_after(PATIENCE_SECONDS):
             return await self._embedded.request(op, on_item=on_item, **fields)
         raise AssertionError(f"nothing is left to happen that could answer {op} {fields}")

@@ -106,9 +106,7 @@ class _Worker:
         self.has_id = False
         self._snapshot = snapshot
         self._life = Life()
-        # A deleted worker's id stands in no entry any more; its rows must at least agree on it.
-        stored_id = _stored_id(snapshot, ordinal)
-        self._row = WorkerRow(ordinal, stored_id or _NOBODY)
+        self._row = WorkerRow(ordinal, _NOBODY)
         self._problems: list[Problem] = []
 
     def entry(self, key: bytes, index: int, record: bytes) -> Iterator[Finding]:
@@ -128,12 +126,12 @@ class _Worker:
 
     def _admit(self, key: bytes, index: int, entry: e.Entry) -> None:
         start, self._problems = self._life.admit(index, entry)
-        if type(entry) is e.Created:
+        if isinstance(entry, (e.Created, e.Removed)):
             if self.has_id and self._row.worker_id != entry.worker_id:
-                self._problems.append(("life", f"Created says that this is {entry.worker_id}"))
+                self._problems.append(("life", f"{type(entry).__name__} says that this is {entry.worker_id}"))
             self._row.worker_id = entry.worker_id
             self.has_id = True
-        elif type(entry) is e.Removed:
+        if type(entry) is e.Removed:
             self._row.last = index - 1
         if self._problems or not self.is_sound:
             return
@@ -146,20 +144,18 @@ class _Worker:
         """Add the rows that the worker as a whole asks for, if every entry was sound."""
         if not self.is_sound:
             return
-        self.has_id = self._row.worker_id is not _NOBODY
         try:
             fold.refresh(self._row, False, self._put)
         except struct.error as error:
             self.is_sound = False
             yield Finding("record", self.name, self._row.last, f"a number does not fit the worker's row: {error}")
             return
-        if self.has_id:
-            self._put(Table.WORKER_IDS, worker_id_key(self._row.worker_id), worker_key(self.ordinal))
 
     @property
     def name(self) -> str:
         """What findings call the worker."""
-        return f"#{self.ordinal}" if self._row.worker_id is _NOBODY else str(self._row.worker_id)
+        known = self._row.worker_id if self.has_id else _stored_id(self._snapshot, self.ordinal)
+        return f"#{self.ordinal}" if known is None else str(known)
 
     def _put(self, table: Table, key: bytes, row: bytes | None) -> None:
         rows = self.rows.setdefault(table, {})

@@ -15,8 +15,9 @@ import cbor2
 import msgspec
 
 from oplog.cbor import dumps
-from oplog.entries import AnyEntry, Entry
+from oplog.entries import AnyEntry, Entry, Request
 from oplog.errors import NewerFormat, OplogCorrupt
+from oplog.shortcut import reader
 
 RECORD_VERSION = 1
 _HEAD = struct.Struct(">BI")
@@ -43,6 +44,9 @@ def decode_entry(key: bytes, record: bytes) -> Entry:
       OplogCorrupt: the record is not what `encode_entry` writes.
       NewerFormat: its version is newer than this reader.
     """
+    entry = _read(key, record)
+    if entry is not None:
+        return entry
     if len(record) < _HEAD.size:
         raise OplogCorrupt(f"record of {len(record)} bytes", expected="at least 5 bytes", found=str(len(record)))
     version, checksum = _HEAD.unpack_from(record)
@@ -59,6 +63,17 @@ def decode_entry(key: bytes, record: bytes) -> Entry:
         return msgspec.convert(fields, _KINDS[fields[0]], builtin_types=_BYTES)
     except (msgspec.ValidationError, LookupError, TypeError) as error:
         raise OplogCorrupt(f"unknown kind or fields: {error}") from None
+
+
+def _decode_request(body: bytes) -> Request:
+    try:
+        request: Request = msgspec.convert(decode_cbor(body), Request, builtin_types=_BYTES)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise OplogCorrupt(f"unknown request or fields: {error}") from None
+    return request
+
+
+_read = reader(RECORD_VERSION, _decode_request)
 
 
 def decode_cbor(body: bytes) -> Any:

@@ -265,9 +265,10 @@ class Logged(Entry, frozen=True, tag=16):
 
 
 class Removed(Entry, frozen=True, tag=17):
-    """The life of the worker that ends here was deleted."""
+    """The life of the worker that ends here was deleted; all that is left of it is this."""
 
     role = Role.NOTE
+    worker_id: WorkerId
     by: str
 
 

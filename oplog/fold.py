@@ -242,8 +242,9 @@ def _resumed(row: WorkerRow, _i: OplogIndex, _e: Any, _s: Any, _o: OrdinalOf, pu
     row.condition = Condition.NONE
 
 
-def _removed(row: WorkerRow, _i: OplogIndex, _e: Any, _s: Any, _o: OrdinalOf, put: Put) -> None:
+def _removed(row: WorkerRow, _i: OplogIndex, entry: e.Removed, _s: Any, _o: OrdinalOf, put: Put) -> None:
     _clear_error(row, put)
+    put(Table.WORKER_IDS, worker_id_key(entry.worker_id), worker_key(row.ordinal))
     row.condition = Condition.REMOVED
     row.life = row.created_at = row.version = row.pending = row.scheduled = 0
     row.running = row.open_runs = row.unapplied = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import re
 import uuid
 from typing import Annotated, NewType
@@ -34,6 +35,7 @@ ComponentId = NewType("ComponentId", bytes)
 """The 16 bytes of a component's UUID: the same for one name on every machine."""
 
 
+@functools.lru_cache(maxsize=4096)
 def component_id(name: str) -> ComponentId:
     """Return UUIDv5(NAMESPACE_URL, "promissory:component:" + name) as bytes."""
     return ComponentId(uuid.uuid5(uuid.NAMESPACE_URL, "promissory:component:" + name).bytes)

@@ -16,9 +16,9 @@ from oplog.errors import (
     TimedOut,
 )
 from oplog.ids import PromiseId, WorkerId
-from workers.base import Worker, handler, query
 from workers.component import Component, Handler, component_of
 from workers.concurrency import gather, race, wait_for
+from workers.definition import Worker, handler, query
 from workers.effects import RunCall, run
 from workers.futures import Cancelled, DurableFuture
 from workers.host import (
@@ -36,8 +36,9 @@ from workers.host import (
     sleep,
     uuid4,
 )
-from workers.player import Player, Step, StepFailed
+from workers.player import Player
 from workers.retry import RetryPolicy
+from workers.step import Step, StepFailed
 
 __all__ = [
     "BadHandler",

@@ -13,7 +13,7 @@ import attrs
 from oplog.errors import BadArguments, BadHandler, NotFound, PromissoryError
 from oplog.ids import check_component_name, component_id, kebab_case
 from workers import guard
-from workers.base import KIND, Worker, fields_of
+from workers.definition import KIND, Worker, fields_of
 from workers.signature import (
     Parameter,
     Parameters,

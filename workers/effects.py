@@ -11,7 +11,7 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack, get_type_hints, overload
 
 from oplog.entries import Run
 from oplog.ids import PromiseId, WorkerId
-from workers.base import Worker
+from workers.definition import Worker
 from workers.futures import DurableFuture
 from workers.guard import current
 from workers.host import machine, microseconds

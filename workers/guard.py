@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import zoneinfo
@@ -118,6 +119,8 @@ class Context:
 
 class _Current(threading.local):
     context: Context | None = None
+    aside: Context | None = None
+    """The context during a garbage collection."""
 
 
 current = _Current()
@@ -150,6 +153,7 @@ def install() -> None:
         if not _installed:
             sys.addaudithook(_audit)
             _watch_threads()
+            gc.callbacks.append(_set_aside)
             _installed = True
 
 
@@ -182,6 +186,14 @@ def _is_pythons_own(event: str, args: tuple[Any, ...]) -> bool:
     if mode is None and args[2] & 3:
         return False
     return path.endswith(_SOURCE_SUFFIXES) or path.startswith(_ZONE_PATHS) or "/tzdata/" in path
+
+
+def _set_aside(phase: str, info: dict[str, int]) -> None:
+    """What the garbage collector finalizes in the middle of a step is not the handler's doing."""
+    if phase == "start":
+        current.aside, current.context = current.context, None
+    else:
+        current.context, current.aside = current.aside, None
 
 
 def _watch_threads() -> None:

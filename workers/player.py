@@ -26,38 +26,17 @@ from oplog.entries import (
     Started,
     Updated,
 )
-from oplog.errors import BadArguments, BadHandler, NewerFormat, NonDeterminismError, WorkerError
+from oplog.errors import BadArguments, BadHandler, NewerFormat, NonDeterminismError
 from oplog.ids import OplogIndex, WorkerId
-from workers.base import Worker
 from workers.component import Component
+from workers.definition import Worker
 from workers.describe import describe
 from workers.effects import RunCall
 from workers.machine import Machine
+from workers.step import Step, StepFailed
 
 T = TypeVar("T")
 StepIn = Callable[[Callable[[], Any]], Any]
-
-
-class Step(msgspec.Struct, frozen=True):
-    """What one live step did."""
-
-    input: OplogIndex
-    """The entry that the step was for; an invocation's own for its beginning."""
-    outputs: list[Entry]
-    """To be appended right after the base index, in this order."""
-    logs: list[tuple[str, str]]
-    """Levels and messages, to be noted after the outputs."""
-
-
-class StepFailed(WorkerError):
-    """A live step raised: nothing it did counts and its player is dead. `cause` is what was raised."""
-
-    kind = "step_failed"
-
-    def __init__(self, worker: WorkerId, index: OplogIndex, cause: BaseException) -> None:
-        super().__init__(f"{type(cause).__name__}: {cause}", worker=str(worker), index=index)
-        self.input = index
-        self.cause = cause
 
 
 class Player:

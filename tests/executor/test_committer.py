@@ -167,6 +167,7 @@ async def test_no_answer_shows_what_is_not_durable(tmp_path: Path, op: str) -> N
         promise = await settled_worker(executor)
         store.withholds = True
         _, first_done = asking(nursery, lambda: executor.complete_promise(promise, b"yes"))
+        await trio.testing.wait_all_tasks_blocked()
         answers, done = asking(nursery, lambda: asks[op](executor, promise))
         await trio.testing.wait_all_tasks_blocked()
 
@@ -237,6 +238,7 @@ async def test_what_was_not_synced_is_gone_and_nobody_was_told(tmp_path: Path) -
 async def test_the_environment_of_an_executor_syncs(tmp_path: Path) -> None:
     """Every commit of a real executor is fsynced, data and meta page."""
     async with running(tmp_path, Config()) as executor:
+        executor.start()
         flags = executor.environment.flags()
 
     assert flags["sync"] is True
@@ -340,8 +342,9 @@ async def test_a_panicked_store_ends_the_executor(tmp_path: Path) -> None:
     with pytest.raises(BaseExceptionGroup) as caught, Environment(tmp_path) as environment:  # noqa: PT012
         async with trio.open_nursery() as nursery:
             executor = Executor(environment, nursery, Config(), commit=commit, threads=False)
+            executor.registry.add([Mailer], remember=False)
             executor.start()
-            await trio.sleep_forever()
+            await Embedded(executor, nursery).invoke("worker://mailer/1", "note", "unknown")
     assert caught.group_contains(StorePanicked)
 
 

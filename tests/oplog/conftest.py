@@ -69,7 +69,7 @@ def _entries() -> st.SearchStrategy[e.Entry]:
         st.builds(e.Interrupted, count, text),
         st.builds(e.Resumed, count, text),
         st.builds(e.Logged, count, text, text),
-        st.builds(e.Removed, count, text),
+        st.builds(e.Removed, count, _worker_ids(), text),
         st.builds(e.Applied, count, index),
     )
 
@@ -160,7 +160,7 @@ class Scribe:
                 self.put(Table.IDEMPOTENCY, fold.key_of(ordinal, entry), None)
             self.put(Table.PROMISES, oplog_key(ordinal, index), None)
             self.put(Table.OPLOG, oplog_key(ordinal, index), None)
-        self.add(ordinal, e.Removed, "test")
+        self.add(ordinal, e.Removed, row.worker_id, "test")
 
     def commit(self) -> None:
         for ordinal, row in self.rows.items():

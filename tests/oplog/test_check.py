@@ -142,7 +142,7 @@ def begin_without_created(town: Town) -> None:
 
 
 def keep_a_dead_life(town: Town) -> None:
-    town.add(3, e.Removed, "cli")
+    town.add(3, e.Removed, town.rows[3].worker_id, "cli")
     town.commit()
 
 
@@ -394,7 +394,7 @@ def test_a_second_life_under_another_name_is_found(town: Town) -> None:
     town.write(2, e.Created(town.now, stranger, 1, b"[]", {}, None, bytes(32)))
     town.commit()
 
-    assert ("different", "/again", None) in kinds(town.environment)
+    assert ("life", "/stranger", 6) in kinds(town.environment)
 
 
 @pytest.mark.parametrize("row", [None, b"", b"garbage"])

@@ -171,7 +171,7 @@ def test_a_call_that_ended_has_nothing_to_abandon() -> None:
     assert row.open_runs == 1
 
 
-@pytest.mark.parametrize("start", [None, INVOKED, e.Removed(5, "")])
+@pytest.mark.parametrize("start", [None, INVOKED, e.Removed(5, NAMED, "")])
 def test_closing_what_is_no_call_is_refused(start: e.Entry | None) -> None:
     """An Ended of anything but a Started or a delayed Invoked cannot stand."""
     with pytest.raises(OplogCorrupt, match="not a Started"):
@@ -270,7 +270,7 @@ def test_an_error_is_retried_on_time() -> None:
         (e.Applied(40, index(9)), "suspended"),
         (e.Resumed(40, "cli"), "suspended"),
         (e.Interrupted(40, "cli"), "interrupted"),
-        (e.Removed(40, "cli"), "deleted"),
+        (e.Removed(40, NAMED, "cli"), "deleted"),
     ],
 )
 def test_an_error_matters_until_it_is_over(entry: e.Entry, status: str) -> None:
@@ -301,7 +301,7 @@ def test_only_a_person_ends_a_pause(condition: Condition) -> None:
 def test_removed_leaves_an_empty_life() -> None:
     """After Removed only identity, place and time are left, and the next life begins from them."""
     row = row_with(scheduled=2, open_runs=1, unapplied=4, version=3, created_at=5)
-    apply(row, e.Removed(40, "cli"))
+    apply(row, e.Removed(40, NAMED, "cli"))
     gone = WorkerRow(ORDINAL, NAMED)
     gone.condition, gone.last, gone.last_timestamp = Condition.REMOVED, 10, 40
     assert row.encode() == gone.encode()

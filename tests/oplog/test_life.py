@@ -82,17 +82,25 @@ def test_one_invocation_runs_at_a_time() -> None:
     ("found", "problems"),
     [
         ([(1, CREATED)], []),
-        ([(4, e.Removed(5, ""))], []),
-        ([(4, e.Removed(5, "")), (5, CREATED)], []),
-        ([(4, e.Removed(5, "")), (9, e.Removed(5, "")), (10, CREATED), (11, INVOKED)], []),
+        ([(4, e.Removed(5, CREATED.worker_id, ""))], []),
+        ([(4, e.Removed(5, CREATED.worker_id, "")), (5, CREATED)], []),
+        (
+            [
+                (4, e.Removed(5, CREATED.worker_id, "")),
+                (9, e.Removed(5, CREATED.worker_id, "")),
+                (10, CREATED),
+                (11, INVOKED),
+            ],
+            [],
+        ),
         ([(2, CREATED)], [(2, "gap")]),
-        ([(1, e.Removed(5, ""))], [(1, "life")]),
-        ([(4, e.Removed(5, "")), (5, e.Removed(5, ""))], [(5, "life")]),
-        ([(4, e.Removed(5, "")), (5, INVOKED)], [(5, "life")]),
-        ([(4, e.Removed(5, "")), (6, CREATED)], [(6, "gap")]),
+        ([(1, e.Removed(5, CREATED.worker_id, ""))], [(1, "life")]),
+        ([(4, e.Removed(5, CREATED.worker_id, "")), (5, e.Removed(5, CREATED.worker_id, ""))], [(5, "life")]),
+        ([(4, e.Removed(5, CREATED.worker_id, "")), (5, INVOKED)], [(5, "life")]),
+        ([(4, e.Removed(5, CREATED.worker_id, "")), (6, CREATED)], [(6, "gap")]),
         ([(1, CREATED), (2, CREATED)], [(2, "life")]),
-        ([(1, CREATED), (2, e.Removed(5, ""))], [(2, "life")]),
-        ([(1, CREATED), (3, e.Removed(5, ""))], [(3, "gap"), (3, "life")]),
+        ([(1, CREATED), (2, e.Removed(5, CREATED.worker_id, ""))], [(2, "life")]),
+        ([(1, CREATED), (3, e.Removed(5, CREATED.worker_id, ""))], [(3, "gap"), (3, "life")]),
         ([(1, CREATED), (3, INVOKED), (4, INVOKED), (6, INVOKED)], [(3, "gap"), (6, "gap")]),
         ([(7, INVOKED), (8, INVOKED)], [(7, "gap")]),
     ],
@@ -105,7 +113,7 @@ def test_where_lives_begin_and_end(found: list[tuple[int, e.Entry]], problems: l
 def test_nothing_of_a_dead_life_can_be_referred_to() -> None:
     """A later life's entries refer to nothing before their own Created."""
     found = judge(
-        (4, e.Removed(5, "")),
+        (4, e.Removed(5, CREATED.worker_id, "")),
         (5, CREATED),
         (6, e.Errored(5, index(4), 1, "", "", None)),
         (7, e.Applied(5, index(5))),

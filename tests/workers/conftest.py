@@ -23,9 +23,10 @@ from oplog.entries import (
     Value,
 )
 from oplog.ids import OplogIndex, WorkerId
-from workers.base import Worker
 from workers.component import component_of
-from workers.player import Player, Step
+from workers.definition import Worker
+from workers.player import Player
+from workers.step import Step
 
 SEED = bytes(range(32))
 

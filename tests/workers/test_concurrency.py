@@ -9,7 +9,7 @@ from attrs import field
 
 import workers
 from oplog.entries import Abandoned, Completed, Failure, Sleep, Started
-from workers.player import StepFailed
+from workers.step import StepFailed
 
 
 def effect(number: int) -> int:

@@ -11,7 +11,7 @@ from attrs import define, field
 import workers
 from oplog.entries import Failure, Run
 from oplog.errors import TerminalError
-from workers.player import StepFailed
+from workers.step import StepFailed
 
 
 @define

@@ -11,7 +11,7 @@ from attrs import define, field
 
 import workers
 from oplog.entries import Abandoned, Cancelled, Completed, CreatePromise, Failure, Started
-from workers.player import StepFailed
+from workers.step import StepFailed
 
 
 def effect(number: int) -> int:

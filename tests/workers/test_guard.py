@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gc
 import os
 import socket
 import sqlite3
@@ -20,7 +21,7 @@ import workers
 from oplog.errors import NonDeterminismError
 from workers import guard
 from workers.component import component_of
-from workers.player import StepFailed
+from workers.step import StepFailed
 
 
 def read_file() -> None:
@@ -89,6 +90,18 @@ FORBIDDEN = [
 ]
 
 
+class Finalized:
+    itself: Any = None
+    refused = False
+
+    def __del__(self) -> None:
+        read_file()
+        try:
+            workers.create_promise()
+        except RuntimeError:
+            Finalized.refused = True
+
+
 class Guarded(workers.Worker):
     n: int = 0
 
@@ -134,6 +147,15 @@ class Guarded(workers.Worker):
         except ValueError:
             text = traceback.format_exc()
         return [colorsys.__name__, str(there.utcoffset()), text.splitlines()[-1]]
+
+    @workers.handler
+    async def collect(self) -> bool:
+        garbage = Finalized()
+        garbage.itself = garbage
+        del garbage
+        gc.collect()
+        workers.create_promise()
+        return Finalized.refused
 
     @workers.query
     def look(self, what: str) -> None:
@@ -190,6 +212,13 @@ def test_python_may_read_its_own_files(host: Any) -> None:
     """Imports, time zones, strptime and tracebacks work as everywhere."""
     h = host(Guarded)
     assert h.outcome(h.invoke("allowed")) == ["colorsys", "0:00:00", "ValueError: shown"]
+
+
+def test_what_is_collected_during_a_step_is_not_the_handlers_doing(host: Any) -> None:
+    """A finalizer may read files, and gets no host functions: when it runs is chance."""
+    h = host(Guarded)
+    assert h.outcome(h.invoke("collect")) is True
+    assert len(h.calls()) == 1
 
 
 def test_nothing_is_watched_outside_of_a_step(make_host: Any) -> None:

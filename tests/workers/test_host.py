@@ -24,7 +24,7 @@ from oplog.entries import (
 )
 from oplog.ids import ComponentId, OplogIndex, PromiseId, WorkerId
 from workers.host import microseconds
-from workers.player import StepFailed
+from workers.step import StepFailed
 
 ELSEWHERE = PromiseId(WorkerId(ComponentId(bytes(16)), "other/worker"), OplogIndex(7))
 

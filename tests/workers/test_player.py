@@ -11,7 +11,8 @@ from attrs import field
 import workers
 from oplog.entries import Completed, Ended, Failure, Invoked, Snapshotted, Value
 from oplog.errors import BadArguments, BadHandler, NewerFormat, NonDeterminismError
-from workers.player import Player, StepFailed
+from workers.player import Player
+from workers.step import StepFailed
 
 
 def effect(number: int) -> int:
@@ -285,6 +286,28 @@ def test_arguments_that_no_longer_fit_are_bad_arguments(make_host: Any) -> None:
     record = [msgspec.structs.replace(h.record[0], args=b'["x"]')]
     with pytest.raises(BadArguments, match=r"\$\.attempts"):
         h.replay(record)
+
+
+def test_many_entries_are_fed_within_one_step_in(make_host: Any) -> None:
+    """A long replay pays for the host's wrapper once; afterwards each step has its own again."""
+    h = make_host(Various)
+    h.invoke("runs", 3)
+    for number in range(2):
+        h.end(h.open_calls()[0], b"%d" % number)
+    seen: list[int] = []
+
+    def step_in(function: Any) -> Any:
+        seen.append(1)
+        return function()
+
+    player = Player(h.component, h.worker_id, step_in=step_in)
+    player.feed_all(list(enumerate(h.record, 1)))
+    player.end_of_record()
+    assert len(seen) == 1
+    assert list(player.open_runs) == list(h.player.open_runs)
+    player.close()
+    assert len(seen) == 2
+    h.player.close()
 
 
 def test_a_step_that_is_not_there_cannot_be_taken(make_host: Any) -> None:

@@ -1,0 +1,409 @@
+"""The daemon from outside: how it starts, what it refuses to start on, what it remembers, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from executor.client import connect
+from executor.offline import read_oplog, verify
+from oplog.environment import Environment
+from oplog.errors import NotFound, PromissoryError, StoreFailed
+from oplog.tables import FORMAT_VERSION, Table
+from tests.daemons import Daemon, Daemons
+
+JOBS = '''
+import os
+import workers
+
+def through_pipes(begun, go_on):
+    """Say that it has begun, and wait to be told to go on."""
+    with open(begun, "w") as out:
+        out.write("begun")
+    with open(go_on) as told:
+        return told.read()
+
+class Job(workers.Worker):
+    @workers.handler
+    async def say(self, word: str) -> str:
+        return word
+
+    @workers.handler
+    async def wait(self, begun: str, go_on: str) -> str:
+        return await workers.run(through_pipes, begun, go_on)
+
+    @workers.query
+    def process(self) -> list:
+        return [os.getpid(), os.environ.get("PYTHONHASHSEED"), hash("x"), workers.__file__]
+'''
+
+
+class App:
+    """A user's directory with modules, beside the data that a daemon keeps for them."""
+
+    def __init__(self, directory: Path, daemons: Daemons) -> None:
+        self.directory = directory / "app"
+        self.directory.mkdir()
+        self.data = directory / "data"
+        self._daemons = daemons
+        self.write("jobs", JOBS)
+
+    def write(self, module: str, text: str) -> None:
+        (self.directory / f"{module}.py").write_text(text)
+
+    def start(self, *arguments: str, **options: Any) -> Daemon:
+        return self._daemons.start(options.pop("data", self.data), *arguments, cwd=self.directory, **options)
+
+    def serve(self, *arguments: str, **options: Any) -> Daemon:
+        return self.start(*arguments, **options).serving()
+
+    def refusal(self, *arguments: str, **options: Any) -> str:
+        """Start a daemon that must not start; return its one line."""
+        daemon = self.start(*arguments, **options)
+        assert daemon.wait() == 1, daemon.log
+        (line,) = daemon.texts()
+        assert line.startswith("promissory: "), line
+        assert daemon.events("serving") == []
+        return line
+
+
+@pytest.fixture
+def app(tmp_path: Path, daemons: Daemons) -> App:
+    return App(tmp_path, daemons)
+
+
+class Pipes:
+    """The two pipes through which a test and a side effect in the daemon wait for each other."""
+
+    def __init__(self, directory: Path) -> None:
+        self.begun, self.go_on = str(directory / "begun"), str(directory / "go-on")
+        os.mkfifo(self.begun)
+        os.mkfifo(self.go_on)
+
+    async def has_begun(self) -> None:
+        with trio.fail_after(60):
+            said = await trio.to_thread.run_sync(Path(self.begun).read_text, abandon_on_cancel=True)
+        assert said == "begun"
+
+    async def tell(self, text: str) -> None:
+        with trio.fail_after(60):
+            await trio.to_thread.run_sync(Path(self.go_on).write_text, text, abandon_on_cancel=True)
+
+
+@pytest.fixture
+def pipes(tmp_path: Path) -> Pipes:
+    return Pipes(tmp_path)
+
+
+def kinds(data: Path, name: str) -> list[str]:
+    return [row["kind"] for row in read_oplog(data, "job", name, 1)]
+
+
+# How it ends.
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_signal_stops_in_order(app: App, pipes: Pipes, number: signal.Signals) -> None:
+    """A signal stops the daemon in order: no new work, the `run` in flight ends, its outcome is kept, status 0."""
+    daemon = app.serve("jobs")
+    async with connect(daemon.socket) as client:
+        invocation = await client.send("worker://job/a", "wait", pipes.begun, pipes.go_on)
+        await pipes.has_begun()
+        daemon.signal(number)
+        daemon.wait_for("stopping")
+        with pytest.raises(StoreFailed, match="stopping"):
+            await client.send("worker://job/b", "say", "late")
+        await pipes.tell("finished")
+        assert daemon.wait() == 0
+
+    assert [line["event"] for line in daemon.log][-2:] == ["stopping", "stopped"]
+    assert daemon.events("stopping")[0]["signal"] == number.name
+    assert not daemon.socket.exists()
+    assert kinds(app.data, "a")[:4] == ["Created", "Invoked", "Started", "Ended"]
+    assert list(verify(app.data)) == []
+
+    daemon = app.serve("jobs")
+    async with connect(daemon.socket) as client:
+        assert await client.attach(invocation) == "finished"
+    assert daemon.stop() == 0
+    assert daemon.events("unclean_end") == []
+
+
+async def test_second_signal_wants_no_grace(app: App, pipes: Pipes) -> None:
+    """A second SIGTERM ends the grace; the effect that was cut off is performed again after the next start."""
+    daemon = app.serve("jobs", environment={"PROMISSORY_STOP_GRACE_SECONDS": "3600"})
+    async with connect(daemon.socket) as client:
+        invocation = await client.send("worker://job/a", "wait", pipes.begun, pipes.go_on)
+        await pipes.has_begun()
+        daemon.signal(signal.SIGTERM)
+        daemon.wait_for("stopping")
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+    assert "Ended" not in kinds(app.data, "a")
+
+    daemon = app.serve("jobs")
+    async with connect(daemon.socket) as client:
+        await pipes.has_begun()
+        await pipes.tell("again")
+        assert await client.attach(invocation) == "again"
+    assert daemon.events("unclean_end") == []
+
+
+async def test_grace_is_over_at_some_time(app: App, pipes: Pipes) -> None:
+    """A `run` that does not end holds up the stop no longer than the grace."""
+    daemon = app.serve("jobs", environment={"PROMISSORY_STOP_GRACE_SECONDS": "0.1"})
+    async with connect(daemon.socket) as client:
+        await client.send("worker://job/a", "wait", pipes.begun, pipes.go_on)
+        await pipes.has_begun()
+        assert daemon.stop() == 0
+    assert list(verify(app.data)) == []
+
+
+async def test_signal_right_after_serving(app: App) -> None:
+    """Whoever reads `serving` can have it stopped in order."""
+    for _ in range(3):
+        assert app.serve("jobs").stop() == 0
+
+
+# What it refuses to start on: status 1, one line, no traceback.
+
+
+def test_taken_lock(app: App) -> None:
+    """A second daemon on the same data says who has it."""
+    daemon = app.serve("jobs")
+    line = app.refusal("jobs")
+    assert "in use by another executor" in line
+    assert str(daemon.pid) in line
+    assert daemon.process.poll() is None
+    assert daemon.socket.is_socket()
+
+
+def test_long_socket_path(app: App, tmp_path: Path) -> None:
+    """A socket path over 107 bytes is refused before anything is bound."""
+    assert "107" in app.refusal("jobs", "--socket", str(tmp_path / ("s" * 120)))
+
+
+def test_something_else_in_the_sockets_place(app: App, tmp_path: Path) -> None:
+    """What is not a socket is never removed."""
+    precious = tmp_path / "precious"
+    precious.write_text("text")
+    assert "is not a socket" in app.refusal("jobs", "--socket", str(precious))
+    assert precious.read_text() == "text"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "does not import"),
+        ("import nothing_of_this_name", "nothing_of_this_name"),
+        ("def f(:", "SyntaxError"),
+        ("1 / 0", "division by zero"),
+        ("raise SystemExit('bye')", "bye"),
+        ("raise ValueError('two\\nlines')", "two lines"),
+        ("x = 1", "defines no Worker"),
+        ("import workers\nclass W(workers.Worker):\n    @workers.handler\n    def f(self) -> int: ...", "f"),
+    ],
+)
+def test_module_that_does_not_import(app: App, text: str | None, says: str) -> None:
+    """A module on the command line that cannot be served stops `serve`, and is not remembered."""
+    if text is not None:
+        app.write("broken", text)
+    assert says in app.refusal("jobs", "broken")
+    with Environment(app.data, readonly=True) as environment:
+        assert environment.count(Table.COMPONENTS) == 0
+
+
+def test_newer_format(app: App) -> None:
+    """Data of a newer format is refused with both versions."""
+    with Environment(app.data) as environment:
+        environment.commit({Table.META: {b"format": (FORMAT_VERSION + 1).to_bytes(4, "big")}})
+    line = app.refusal("jobs")
+    assert f"format {FORMAT_VERSION + 1}" in line
+
+
+def test_data_that_is_none(app: App, tmp_path: Path) -> None:
+    """A data directory that is a file, or holds no LMDB data, is refused."""
+    (tmp_path / "file").write_text("text")
+    assert "file" in app.refusal("jobs", data=tmp_path / "file")
+    app.data.mkdir()
+    (app.data / "data.mdb").write_bytes(b"no data" * 4096)
+    assert str(app.data) in app.refusal("jobs")
+
+
+@pytest.mark.parametrize(
+    ("config", "environment", "says"),
+    [
+        ("nonsense_max = 1", {}, "nonsense_max"),
+        ("idle_seconds = ", {}, "promissory.toml"),
+        ("connections_max = -1", {}, "connections_max"),
+        ("", {"PROMISSORY_FRAME_BYTES_MAX": "many"}, "frame_bytes_max"),
+    ],
+)
+def test_bad_configuration(app: App, config: str, environment: dict[str, str | None], says: str) -> None:
+    """A configuration that is wrong is refused with the key."""
+    app.data.mkdir()
+    (app.data / "promissory.toml").write_text(config)
+    assert says in app.refusal("jobs", environment=environment)
+
+
+# The socket.
+
+
+def test_stale_socket_is_taken_over(app: App) -> None:
+    """The socket that a killed daemon left is taken over; socket and data are nobody else's."""
+    daemon = app.serve("jobs")
+    daemon.kill()
+    assert daemon.socket.is_socket()
+    daemon = app.serve("jobs")
+    assert stat.S_IMODE(daemon.socket.stat().st_mode) == 0o600
+    assert stat.S_IMODE(app.data.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in app.data.iterdir()} == {0o600}
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(daemon.socket))
+
+
+def test_live_socket_is_not_taken_over(app: App, tmp_path: Path) -> None:
+    """A socket on which somebody listens is left to them, whatever data they have."""
+    path = str(tmp_path / "s")
+    app.serve("jobs", "--socket", path)
+    line = app.refusal("jobs", "--socket", path, data=tmp_path / "other")
+    assert "somebody listens" in line
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+
+
+# Components.
+
+
+async def test_register_is_remembered(app: App) -> None:
+    """What is registered on a running daemon is served at once and after a restart."""
+    app.write("more", JOBS.replace("class Job", "class More"))
+    daemon = app.serve("jobs")
+    async with connect(daemon.socket) as client:
+        with pytest.raises(NotFound, match="more"):
+            await client.invoke("worker://more/a", "say", "x")
+        answer = await client.request("component.register", modules=["more"], directory=str(app.directory))
+        assert answer == ["more"]
+        assert await client.invoke("worker://more/a", "say", "x") == "x"
+    assert daemon.stop() == 0
+
+    daemon = app.serve()
+    async with connect(daemon.socket) as client:
+        assert await client.invoke("worker://more/a", "say", "y") == "y"
+        assert await client.invoke("worker://job/a", "say", "z") == "z"
+
+
+async def test_bad_register_changes_nothing(app: App) -> None:
+    """A module that cannot be registered is refused, whatever importing it raises, and the daemon goes on."""
+    app.write("broken", "raise SystemExit(3)")
+    app.write("interrupts", "raise KeyboardInterrupt")
+    app.write("handlerless", "import workers\nclass Bad(workers.Worker):\n    @workers.handler\n    def f(self): ...")
+    daemon = app.serve("jobs")
+    async with connect(daemon.socket) as client:
+        for module in (
+            "missing",
+            "broken",
+            "interrupts",
+            "handlerless",
+            "",
+            ".",
+            "..",
+            "jobs:Nobody",
+            "a b",
+            "x" * 9999,
+        ):
+            with pytest.raises(PromissoryError) as refused:
+                await client.request("component.register", modules=["jobs", module], directory=str(app.directory))
+            assert refused.value.kind in ("bad_arguments", "bad_handler"), (module, refused.value)
+        assert (await client.request("status"))["components"] == ["job"]
+        assert await client.invoke("worker://job/a", "say", "x") == "x"
+    assert daemon.stop() == 0
+
+
+async def test_remembered_module_that_is_gone(app: App, pipes: Pipes) -> None:
+    """A remembered module that no longer imports does not stop `serve`; its workers wait until it is back."""
+    app.write("more", JOBS.replace("class Job", "class More"))
+    daemon = app.serve("jobs", "more")
+    async with connect(daemon.socket) as client:
+        invocation = await client.send("worker://more/a", "wait", pipes.begun, pipes.go_on)
+        await pipes.has_begun()
+    daemon.kill()
+
+    (app.directory / "more.py").rename(app.directory / "gone.py")
+    daemon = app.serve()
+    assert [line["component"] for line in daemon.events("component_unavailable")] == ["more"]
+    async with connect(daemon.socket) as client:
+        assert await client.invoke("worker://job/a", "say", "x") == "x"
+        with pytest.raises(NotFound, match="more"):
+            await client.invoke("worker://more/a", "say", "x")
+        shown = await client.request("worker.show", worker="more/a")
+        assert shown["status"] == "running"
+        assert "last_error" not in shown
+
+        (app.directory / "gone.py").rename(app.directory / "more.py")
+        await client.request("component.register", modules=["more"], directory=str(app.directory))
+        await pipes.has_begun()
+        await pipes.tell("back")
+        assert await client.attach(invocation) == "back"
+
+
+# The process.
+
+
+async def test_hashes_are_fixed(app: App) -> None:
+    """`serve` runs with PYTHONHASHSEED=0, by starting itself again in the same process if need be."""
+    hashes = set()
+    for seed in (None, "7", "0"):
+        daemon = app.serve("jobs", environment={"PYTHONHASHSEED": seed})
+        async with connect(daemon.socket) as client:
+            pid, fixed, hashed, _ = await client.query("worker://job/a", "process")
+        assert (pid, fixed) == (daemon.pid, "0")
+        hashes.add(hashed)
+        assert daemon.stop() == 0
+    assert len(hashes) == 1
+
+
+async def test_a_users_folder_does_not_replace_ours(app: App) -> None:
+    """A folder `workers/` in the current directory stays behind the installed packages, also after the restart."""
+    ours = str(Path(__file__).resolve().parent.parent.parent / "workers" / "__init__.py")
+    for package in ("workers", "oplog", "trio"):
+        (app.directory / package).mkdir()
+        (app.directory / package / "__init__.py").write_text("raise RuntimeError('not this one')")
+    daemon = app.serve("jobs", python=["-P"], environment={"PYTHONHASHSEED": None})
+    async with connect(daemon.socket) as client:
+        assert (await client.query("worker://job/a", "process"))[3] == ours
+
+
+async def test_log_is_json(app: App) -> None:
+    """Off a terminal every line on stderr is one JSON object with event, level and time."""
+    app.write(
+        "loud",
+        "import workers\nclass Loud(workers.Worker):\n    @workers.handler\n"
+        "    async def f(self, text: str) -> None:\n        workers.log.warning(text)\n"
+        "    @workers.handler\n    async def bad(self) -> None:\n        raise ValueError('bad\\nnews')\n",
+    )
+    daemon = app.serve("loud", environment={"PROMISSORY_RETRY_ATTEMPTS_MAX": "1"})
+    async with connect(daemon.socket) as client:
+        await client.invoke("worker://loud/a", "f", 'a line\nand "another" \x1b[31m')
+        await client.send("worker://loud/b", "bad")
+        daemon.wait_for("worker_paused")
+    assert daemon.stop() == 0
+    assert daemon.texts() == []
+    for line in daemon.log:
+        assert {"event", "level", "timestamp"} <= set(line), json.dumps(line)
+    assert daemon.events("worker_log")[0]["message"] == 'a line\nand "another" \x1b[31m'
+    assert daemon.events("worker_log")[0]["worker"] == "loud/a"
+
+    daemon = app.serve()
+    async with connect(daemon.socket) as client:
+        await client.invoke("worker://loud/a", "f", "a second one")
+    assert daemon.stop() == 0
+    assert [line["message"] for line in daemon.events("worker_log")] == ["a second one"], "a replay is silent"

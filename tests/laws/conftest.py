@@ -1,0 +1,356 @@
+"""What the laws are tested on: a corpus of worker shapes, scenarios made of them, and a stage that plays scenarios.
+
+A scenario may be played again from its start at any time: its invocations have keys and its promises are settled once.
+So what a client does after a crash is to do everything again, and the results must be the same.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from attrs import field
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+import workers
+from executor.client import Disconnected
+from executor.config import Config
+from executor.replaying import encoded_state, replay
+from executor.testbed import Crashed
+from executor.testing import Promissory
+from oplog import entries as e
+from oplog.environment import Environment
+from oplog.errors import StoreFailed, TerminalError
+from oplog.tables import U64, Table
+
+performed: Counter[str] = Counter()
+attempted: Counter[str] = Counter()
+
+
+def effect(tag: str) -> str:
+    performed[tag] += 1
+    return f"did {tag}"
+
+
+async def slow_effect(tag: str) -> str:
+    await trio.sleep(0.5)
+    performed[tag] += 1
+    return f"did {tag} slowly"
+
+
+def flaky_effect(tag: str) -> str:
+    attempted[tag] += 1
+    if attempted[tag] % 3:
+        raise OSError("not yet")
+    performed[tag] += 1
+    return f"did {tag} at last"
+
+
+def hopeless_effect(tag: str) -> str:
+    raise TerminalError(f"cannot do {tag}")
+
+
+class Subject(workers.Worker):
+    trace: list[str] = field(factory=list)
+
+    def note(self, text: str) -> str:
+        self.trace.append(text)
+        return text
+
+    @workers.handler
+    async def plain(self, tag: str) -> str:
+        workers.log.info(tag)
+        return self.note(f"{tag} {len(self.trace)}")
+
+    @workers.handler
+    async def promise(self, tag: str) -> str:
+        promise_id = workers.create_promise()
+        polled = await workers.poll_promise(promise_id)
+        payload = await workers.await_promise(promise_id)
+        return self.note(f"{tag} {polled is None or polled} {payload.decode()}")
+
+    @workers.handler
+    async def promises(self, tag: str) -> list[str]:
+        created = [workers.create_promise() for _ in range(3)]
+        await workers.complete_promise(created[1], b"mine")
+        payloads = await workers.gather(*(workers.await_promise(promise_id) for promise_id in created))
+        self.note(tag)
+        await workers.delete_promise(created[0])
+        return [payload.decode() for payload in payloads]
+
+    @workers.handler
+    async def runs(self, tag: str) -> list[str]:
+        return [self.note(await workers.run(effect, f"{tag}.{n}", name=f"{tag}.{n}")) for n in range(3)]
+
+    @workers.handler
+    async def slow(self, tag: str) -> str:
+        first = await workers.run(slow_effect, f"{tag}.0", name=f"{tag}.0")
+        await workers.sleep(30)
+        return self.note(first + await workers.run(flaky_effect, f"{tag}.1", name=f"{tag}.1"))
+
+    @workers.handler
+    async def hopeless(self, tag: str) -> str:
+        try:
+            await workers.run(hopeless_effect, tag)
+        except TerminalError as error:
+            self.note(str(error))
+        raise TerminalError(f"{tag} failed", code=418)
+
+    @workers.handler
+    async def retried(self, tag: str) -> str:
+        did = await workers.run(effect, f"{tag}.0", name=f"{tag}.0")
+        attempted[tag] += 1
+        self.note(f"{tag} got this far")
+        if attempted[tag] < 3:
+            raise ValueError("not yet")
+        return did + await workers.run(slow_effect, f"{tag}.1", name=f"{tag}.1")
+
+    @workers.handler
+    async def gathered(self, tag: str) -> list[str]:
+        async def one(n: int) -> str:
+            await workers.sleep(n)
+            return await workers.run(effect, f"{tag}.{n}", name=f"{tag}.{n}")
+
+        inner = workers.gather(one(3), workers.run(slow_effect, f"{tag}.4", name=f"{tag}.4"))
+        first, second, both = await workers.gather(one(1), one(2), inner)
+        self.note(tag)
+        return [first, second, *both]
+
+    @workers.handler
+    async def raced(self, tag: str) -> list[str]:
+        async def never() -> str:
+            try:
+                return (await workers.await_promise(workers.create_promise())).decode()
+            finally:
+                self.note(f"{tag} let go")
+
+        inner = workers.race(workers.sleep(90_000), workers.run(slow_effect, f"{tag}.0", name=f"{tag}.0"))
+        position, value = await workers.race(never(), inner, workers.sleep(80_000))
+        return [str(position), str(value)]
+
+    @workers.handler
+    async def timed_out(self, tag: str) -> str:
+        try:
+            await workers.wait_for(workers.await_promise(workers.create_promise()), 7)
+        except workers.TimedOut:
+            self.note(f"{tag} timed out")
+        got = await workers.wait_for(workers.run(effect, f"{tag}.0", name=f"{tag}.0"), 90_000)
+        return f"{got} {workers.random() < 1} {workers.uuid4().version}"
+
+    @workers.handler
+    async def left_open(self, tag: str) -> str:
+        workers.create_promise()
+        workers.sleep(50_000)
+        workers.run(effect, f"{tag}.0", name=f"{tag}.0")
+        return self.note(tag)
+
+    @workers.query
+    def traced(self) -> list[str]:
+        return self.trace
+
+
+SHAPES = (
+    "plain",
+    "promise",
+    "promises",
+    "runs",
+    "slow",
+    "hopeless",
+    "retried",
+    "gathered",
+    "raced",
+    "timed_out",
+    "left_open",
+)
+_ALONE = {"raced", "timed_out", "left_open"}
+"""Their promises are never settled: their workers' names say so."""
+
+
+@attrs.frozen
+class Action:
+    """One invocation and what the client does after sending it."""
+
+    worker: str
+    shape: str
+    seconds: float = 0.0
+
+    @property
+    def path(self) -> str:
+        return f"subject/{self.worker}{'-alone' if self.shape in _ALONE else ''}"
+
+
+Scenario = tuple[Action, ...]
+
+
+@attrs.define
+class Outcome:
+    """What playing a scenario came to."""
+
+    results: list[str]
+    traces: dict[str, list[str]]
+    performed: Counter[str]
+    commits_count: int
+    performed_again: set[str]
+    """Effects that were performed after their `Ended` was durable."""
+
+
+class Store:
+    """A commit seam that counts, crashes at some commits and fails at others."""
+
+    def __init__(self, crash_at: set[int], with_last: bool, fail_at: set[int]) -> None:
+        self.commits_count = 0
+        self._crash_at = crash_at
+        self._with_last = with_last
+        self._fail_at = fail_at
+
+    def seam(self, environment: Environment) -> Any:
+        def commit(changes: Any, written: Callable[[], None] | None = None) -> None:
+            self.commits_count += 1
+            number = self.commits_count
+            if number in self._fail_at:
+                raise StoreFailed("no space left on device")
+            if number not in self._crash_at:
+                environment.commit(changes, written)
+                return
+            if self._with_last:
+                environment.commit(changes, written)
+            raise Crashed("a crash to order")
+
+        return commit
+
+
+class Stage:
+    """Plays scenarios, each on a fresh directory, under the autojump clock."""
+
+    shapes = SHAPES
+    action = Action
+
+    def scenarios(self, actions_max: int = 4) -> st.SearchStrategy[Scenario]:
+        """Scenarios of a few actions on two workers, some of them queued behind each other."""
+        seconds = st.sampled_from([0.0, 0.0, 0.25, 1.5, 40.0])
+        action = st.builds(Action, st.sampled_from("ab"), st.sampled_from(SHAPES), seconds)
+        return st.lists(action, min_size=1, max_size=actions_max).map(tuple)
+
+    def play(
+        self,
+        scenario: Scenario,
+        *,
+        crash_at: set[int] | None = None,
+        with_last: bool = True,
+        fail_at: set[int] | None = None,
+        config: Config | None = None,
+        watch: Callable[[Any], Awaitable[None]] | None = None,
+    ) -> Outcome:
+        """Play a scenario to its end; every worker is replayed and the record checked at the end.
+
+        Args:
+          scenario: what clients do.
+          crash_at: the numbers of the commits at which the executor crashes.
+          with_last: whether the batch of that commit is durable.
+          fail_at: the numbers of the commits that fail.
+          config: limits of the executor.
+          watch: awaited after each action, with the `Promissory`.
+        """
+        performed.clear()
+        attempted.clear()
+        store = Store(crash_at or set(), with_last, fail_at or set())
+
+        async def main() -> Outcome:
+            with tempfile.TemporaryDirectory() as directory:
+                async with Promissory.opened(Path(directory), config=config, seam=store.seam) as promissory:
+                    return await _play(promissory, scenario, store, watch)
+
+        return trio.run(main, clock=MockClock(autojump_threshold=0))
+
+    def entries(self, promissory: Any) -> dict[int, list[tuple[Any, Any]]]:
+        """Return the durable entries of every worker, `Ended`s with their outcome in place."""
+        record = promissory.executor.record
+        found = {}
+        for key, _ in promissory.executor.environment.scan(Table.WORKERS):
+            ordinal = U64.unpack(key)[0]
+            row = record.worker_row(ordinal)
+            found[ordinal] = [
+                (index, record.outcome(ordinal, entry) if type(entry) is e.Ended else entry)
+                for index, entry in record.entries(ordinal, row.life, row.last)
+            ]
+        return found
+
+    def replay(self, entries: list[tuple[Any, Any]]) -> Any:
+        """Replay the entries of one worker."""
+        return replay(workers.component_of(Subject), entries[0][1].worker_id, entries)
+
+    encoded_state = staticmethod(encoded_state)
+
+
+async def _play(promissory: Any, scenario: Scenario, store: Store, watch: Any) -> Outcome:
+    ended: Counter[str] = Counter()
+    promissory.register(Subject)
+    while True:
+        try:
+            results, traces = await _attempt(promissory, scenario, watch)
+            break
+        except Disconnected:
+            await promissory.crash()
+            await promissory.start()
+            # Before anything can be performed in this life.
+            for tag in _durably_ended(promissory):
+                ended.setdefault(tag, performed[tag])
+        except StoreFailed:
+            await trio.sleep(60)
+    again = {tag for tag, count in ended.items() if performed[tag] != count}
+    return Outcome(results, traces, performed.copy(), store.commits_count, again)
+
+
+def _durably_ended(promissory: Any) -> set[str]:
+    tags = set()
+    environment = promissory.executor.environment
+    for key, _ in environment.scan(Table.WORKERS):
+        ordinal = U64.unpack(key)[0]
+        row = promissory.executor.record.worker_row(ordinal)
+        names = {}
+        for index, entry in promissory.executor.record.entries(ordinal, row.life, row.last):
+            if type(entry) is e.Started and type(entry.request) is e.Run:
+                names[index] = entry.request.name
+            elif type(entry) is e.Ended and entry.start in names:
+                tags.add(names[entry.start])
+    return tags
+
+
+async def _attempt(promissory: Any, scenario: Scenario, watch: Any) -> tuple[list[str], dict[str, list[str]]]:
+    """Do what the scenario's clients do, from the start."""
+    sent = []
+    for n, action in enumerate(scenario):
+        sent.append(await promissory.send(action.path, action.shape, f"t{n}", key=f"k{n}"))
+        if action.seconds:
+            await trio.sleep(action.seconds)
+        if watch is not None:
+            await watch(promissory)
+    for _ in range(len(scenario) + 1):
+        for promise in await promissory.promises():
+            if "-alone/" not in promise:
+                await promissory.complete_promise(promise, b"yes")
+        await trio.sleep(300)
+        if watch is not None:
+            await watch(promissory)
+    results = []
+    for invocation in sent:
+        try:
+            results.append(repr(await promissory.attach(invocation)))
+        except TerminalError as error:
+            results.append(f"{type(error).__name__} {error.code} {error}")
+    traces = {path: await promissory.query(path, "traced") for path in sorted({a.path for a in scenario})}
+    return results, traces
+
+
+@pytest.fixture(scope="session")
+def stage() -> Stage:
+    return Stage()
+
+

@@ -1,0 +1,56 @@
+"""The law of crashes: wherever the executor stops, a restart ends in the same results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SHAPES = (
+    "plain",
+    "promise",
+    "promises",
+    "runs",
+    "slow",
+    "hopeless",
+    "retried",
+    "gathered",
+    "raced",
+    "timed_out",
+    "left_open",
+)
+
+
+def test_the_corpus_is_whole(stage: Any) -> None:
+    """Every shape of the corpus is crashed at every commit below."""
+    assert set(SHAPES) == set(stage.shapes)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("with_last", [True, False], ids=["committed", "lost"])
+def test_a_crash_at_every_commit_ends_in_the_same_results(stage: Any, shape: str, with_last: bool) -> None:
+    """Whichever commit the executor crashes at, with or without that batch, the results and states are the same."""
+    scenario = (stage.action("a", shape), stage.action("a", "plain"))
+    calm = stage.play(scenario)
+
+    for n in range(1, calm.commits_count + 1):
+        crashed = stage.play(scenario, crash_at={n}, with_last=with_last)
+
+        assert (crashed.results, crashed.traces) == (calm.results, calm.traces), f"crashed at commit {n}"
+        assert crashed.performed_again == set(), f"crashed at commit {n}"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_crashes_anywhere_end_in_the_same_results(stage: Any, data: st.DataObject) -> None:
+    """Several crashes within one scenario of several workers change no result."""
+    scenario = data.draw(stage.scenarios())
+    calm = stage.play(scenario)
+    crash_at = data.draw(st.sets(st.integers(1, calm.commits_count * 2), min_size=1, max_size=4))
+
+    crashed = stage.play(scenario, crash_at=crash_at, with_last=data.draw(st.booleans()))
+
+    assert (crashed.results, crashed.traces) == (calm.results, calm.traces)
+    assert crashed.performed_again == set()
