@@ -90,7 +90,7 @@ def print_table(lines: Sequence[Line], console: Console) -> None:
             _figure(line.ours),
             "" if line.limit is None else _figure(line.limit),
             line.beside,
-            "" if line.ratio is None else f"{line.ratio:.2f}",
+            "" if line.ratio is None else f"{line.ratio:.3f}",
             f"{sign} {_bound(line.bar)}",
             f"{sign} {_bound(line.goal)}",
             f"{_figure(min(line.runs))} .. {_figure(max(line.runs))}" if line.runs else "",

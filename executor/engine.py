@@ -140,9 +140,10 @@ class Engine:
                 activation.fed = row.life - 1
             last = min(row.last, activation.fed + SLICE_ENTRIES)
             player = activation.player
-            entries = self._record.entries(row.ordinal, activation.fed + 1, last)
-            player.feed_all(entries)
-            self._residents.seen(activation, entries)
+            first = OplogIndex(activation.fed + 1)
+            entries = self._record.entries(row.ordinal, first, last)
+            player.feed_all(enumerate(entries, first))  # type: ignore[arg-type]
+            self._residents.seen(activation, first, entries)
             self.replayed_count += len(entries)
             activation.fed = last
             if activation.fed < row.last:

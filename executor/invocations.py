@@ -146,9 +146,14 @@ class Invocations:
 
         Raises:
           BadArguments: it exists, or its arguments do not fit; nothing is written.
+          LimitReached: arguments and environment are too long; nothing is written.
           NotFound: the component is not registered.
         """
         component, worker_id = self._registry.locate(worker)
+        size_bytes = len(args) + sum(len(name.encode()) + len(value.encode()) for name, value in env.items())
+        if size_bytes > self._config.payload_bytes_max:
+            limit = self._config.payload_bytes_max
+            raise LimitReached(f"arguments and environment have {size_bytes} bytes, the limit is {limit}")
         activation = self._residents.find(worker_id)
         if activation is not None and activation.row.life:
             raise BadArguments(f"worker {activation.path} exists already", worker=activation.path)

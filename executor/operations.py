@@ -216,8 +216,9 @@ class Operations:
         self._settle(request.promise, Value(request.data), request.by, reply)
 
     def _reject(self, request: requests.Reject, reply: Reply) -> None:
-        if len(request.message) > self._executor.config.payload_bytes_max:
-            raise LimitReached(f"the message has {len(request.message)} characters")
+        size_bytes, limit = len(request.message.encode()), self._executor.config.payload_bytes_max
+        if size_bytes > limit:
+            raise LimitReached(f"the message has {size_bytes} bytes, the limit is {limit}")
         self._settle(request.promise, Failure("rejected", request.message, 500), request.by, reply)
 
     def _settle(self, promise: str, outcome: Outcome, by: str | None, reply: Reply) -> None:
@@ -292,8 +293,10 @@ class Operations:
         inspection = self._executor.inspection
         inspection.last_index(worker_id)
 
+        first = _first(request.first)
+
         async def follow() -> None:
-            next_index = _first(request.first)
+            next_index = first
             try:
                 while True:
                     for row in inspection.oplog(worker_id, next_index):

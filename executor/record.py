@@ -117,28 +117,32 @@ class Record:
         raw = self.get(Table.OPLOG, key)
         if raw is None:
             raise OplogCorrupt(f"entry {index} is missing", index=index)
-        return _decode(index, key, raw)
+        try:
+            return decode_entry(key, raw)
+        except OplogCorrupt as error:
+            raise _placed(error, index) from None
 
-    def entries(self, ordinal: int, first: int, last: int) -> list[tuple[OplogIndex, Entry]]:
+    def entries(self, ordinal: int, first: int, last: int) -> list[Entry]:
         """Return a worker's entries from `first` to `last`, both included, each `Ended` with its outcome in place.
 
         Raises:
           OplogCorrupt: one of them is missing or not what was written.
         """
-        found: list[tuple[OplogIndex, Entry]] = []
-        index = first
-        start, end = oplog_key(ordinal, first), oplog_key(ordinal, last + 1)
-        for key, raw in self.environment.read(Table.OPLOG, start, end, last - first + 1):
-            if PAIR.unpack(key)[1] != index:
-                break
-            entry = _decode(index, key, raw)
+        count = last - first + 1
+        rows = self.environment.read_run(_OPLOG, oplog_key(ordinal, first), count)
+        found: list[Entry] = []
+        # The right number of rows and the right last one: no index is missing, and all are durable.
+        if len(rows) == count and rows[-1][0] == oplog_key(ordinal, last):
+            try:
+                for key, raw in rows:
+                    found.append(decode_entry(key, raw))
+            except OplogCorrupt as error:
+                raise _placed(error, first + len(found)) from None
+        else:
+            found = [self.entry(ordinal, index) for index in range(first, last + 1)]
+        for at, entry in enumerate(found):
             if type(entry) is Ended and type(entry.outcome) is SameAs:
-                entry = self.outcome(ordinal, entry)
-            found.append((OplogIndex(index), entry))
-            index += 1
-        for rest in range(index, last + 1):  # not durable yet, or missing
-            entry = self.entry(ordinal, rest)
-            found.append((OplogIndex(rest), self.outcome(ordinal, entry) if type(entry) is Ended else entry))
+                found[at] = self.outcome(ordinal, entry)
         return found
 
     def waiters(self, ordinal: int, index: int, limit: int) -> list[tuple[int, int]]:
@@ -253,10 +257,8 @@ class Record:
                 callback(error)
 
 
-def _decode(index: int, key: bytes, raw: bytes) -> Entry:
-    try:
-        return decode_entry(key, raw)
-    except OplogCorrupt as error:
-        error.index = index
-        error.message = f"entry {index}: {error.message}"
-        raise
+def _placed(error: OplogCorrupt, index: int) -> OplogCorrupt:
+    """Say in an error which entry it is about."""
+    error.index = index
+    error.message = f"entry {index}: {error.message}"
+    return error

@@ -219,10 +219,10 @@ class Residents:
                 self.on_ready()
             self.ready.append(activation)
 
-    def seen(self, activation: Activation, entries: list[tuple[OplogIndex, Entry]]) -> None:
+    def seen(self, activation: Activation, first: OplogIndex, entries: list[Entry]) -> None:
         """Account for recorded entries that were fed to the player, so that later ones can refer to them."""
         open_ = activation.open
-        for index, entry in entries:
+        for index, entry in enumerate(entries, first):
             kind = type(entry)
             if kind is Started or kind is Invoked:
                 open_[index] = entry

@@ -28,7 +28,7 @@ SOCKET_PATH_BYTES_MAX = 107
 RECEIVE_BYTES = 1 << 18
 FRAMES_PER_TICK = 16
 """After so many requests the engine takes turns and the disk gets work, before more requests are looked at."""
-UNSENT_BYTES_MAX = 8 << 20
+UNSENT_BYTES_MAX = 1 << 20
 """Beyond this a connection's requests are not read and its streams wait."""
 
 _PEERCRED = struct.Struct("iII")

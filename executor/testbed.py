@@ -26,7 +26,6 @@ from executor.embedded import Embedded
 from executor.replaying import encoded_state, replay, rest
 from executor.residents import Activation
 from oplog.check import check
-from oplog.entries import Ended, Entry
 from oplog.environment import Environment
 from oplog.errors import PromissoryError, StoreFailed
 from oplog.ids import OplogIndex
@@ -307,9 +306,7 @@ class Promissory(Asker):
 
     def _entries(self, activation: Activation) -> Any:
         record, row = self.executor.record, activation.row
-        for index, entry in record.entries(row.ordinal, row.life, row.last):
-            resolved: Entry = record.outcome(row.ordinal, entry) if type(entry) is Ended else entry
-            yield index, resolved
+        return enumerate(record.entries(row.ordinal, row.life, row.last), row.life)
 
     def check(self) -> None:
         """Check the whole record, as `promissory verify` does, of an executor that has ended.

@@ -11,6 +11,9 @@ from oplog.errors import PromissoryError, TerminalError, terminal_error
 
 _CONTEXT: dict[str, type] = {"worker": str, "index": int, "expected": str, "found": str}
 
+MESSAGE_CHARS_MAX = 4_096
+"""Refusals quote what was asked; they do not send megabytes of it back. What a handler raised is sent whole."""
+
 _BY_KIND: dict[str, type[PromissoryError]] = {
     cls.kind: cls
     for cls in (*vars(errors).values(), MalformedFrame)
@@ -25,7 +28,10 @@ def error_to_wire(exc: PromissoryError, *, invocation: str | None = None) -> dic
       exc: the error; its class gives the code.
       invocation: the id of the invocation that it is the outcome of, if it is one.
     """
-    wire: dict[str, Any] = {"code": exc.kind, "message": exc.message}
+    message = exc.message
+    if len(message) > MESSAGE_CHARS_MAX and not isinstance(exc, TerminalError):
+        message = f"{message[:MESSAGE_CHARS_MAX]}… ({len(message)} characters)"
+    wire: dict[str, Any] = {"code": exc.kind, "message": message}
     for name in _CONTEXT:
         value = getattr(exc, name)
         if value is not None:

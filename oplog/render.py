@@ -73,9 +73,20 @@ def _plain(value: Any) -> Any:
 def _json(data: bytes) -> Any:
     """Show a field that holds JSON text as what it says; other bytes as base64."""
     try:
-        return msgspec.json.decode(data)
+        return _portable(msgspec.json.decode(data))
     except ValueError:
         return base64.b64encode(data).decode()
+
+
+def _portable(value: Any) -> Any:
+    """Show integers beyond 64 bits as text: not every reader, and no frame of the admin socket, has them."""
+    if isinstance(value, list):
+        return [_portable(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _portable(item) for key, item in value.items()}
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)
+    return value
 
 
 def _outcome(outcome: e.Value | e.Failure | e.SameAs) -> dict[str, Any]:
@@ -89,7 +100,7 @@ def _outcome(outcome: e.Value | e.Failure | e.SameAs) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(outcome.data)
         if msgspec.json.encode(value) == outcome.data:
-            return {"value": value}
+            return {"value": _portable(value)}
     except ValueError:
         pass
     return payload(outcome.data)

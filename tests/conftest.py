@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import Phase, settings
 
 import executor.testing
+
+# Explaining a failure costs minutes where an example is a whole executor.
+settings.register_profile("promissory", phases=[phase for phase in Phase if phase is not Phase.explain])
+settings.load_profile("promissory")
 from tests.daemons import Daemons
 
 

@@ -144,18 +144,7 @@ class Player:
           BadArguments: the recorded arguments no longer fit.
           NewerFormat: the entry is of a kind that this version cannot play.
         """
-        if self._expected:
-            self._check(index, entry)
-            return
-        kind = type(entry)
-        if kind is Ended:
-            self._feed_ended(index, entry)
-        elif kind is Started:
-            self._feed_output(index, entry)
-        else:
-            feeder = _FEEDERS.get(kind)
-            if feeder is not None:
-                feeder(self, index, entry)
+        self._feed_each(((index, entry),))
 
     def feed_all(self, entries: Iterable[tuple[OplogIndex, Entry]]) -> None:
         """Feed many entries at once, all of them within one call of `step_in`: for long replays.
@@ -174,9 +163,19 @@ class Player:
             self._step_in = step_in
 
     def _feed_each(self, entries: Iterable[tuple[OplogIndex, Entry]]) -> None:
-        feed = self.feed
+        expected = self._expected
         for index, entry in entries:
-            feed(index, entry)
+            kind = type(entry)
+            if expected:
+                self._check(index, entry)
+            elif kind is Ended:
+                self._feed_ended(index, entry)
+            elif kind is Started:
+                self._feed_output(index, entry)
+            else:
+                feeder = _FEEDERS.get(kind)
+                if feeder is not None:
+                    feeder(self, index, entry)
 
     def end_of_record(self) -> None:
         """Say that the next step is live.

@@ -566,4 +566,7 @@ async def test_refused_for_a_worker_that_is(tmp_path: Path) -> None:
             assert (await client.refusal("promise.await", promise=f"desk/a/{index}"))["code"] == "not_found"
         for by in ("", "x" * 257):
             assert "error" in await client.ask("promise.complete", promise="desk/a/3", data=b"", by=by)
+        for index in (-1, 2**63):
+            for op in ("oplog.read", "oplog.follow"):
+                assert (await client.refusal(op, worker="desk/a", **{"from": index}))["code"] == "bad_arguments"
         assert client.entries() == before

@@ -22,7 +22,7 @@ from trio.testing import MockClock
 import workers
 from executor.client import Disconnected
 from executor.config import Config
-from executor.replaying import encoded_state, replay
+from executor.replaying import encoded_state
 from executor.testbed import Crashed
 from executor.testing import Promissory
 from oplog import entries as e
@@ -151,6 +151,18 @@ class Subject(workers.Worker):
         workers.run(effect, f"{tag}.0", name=f"{tag}.0")
         return self.note(tag)
 
+    @workers.handler
+    async def open_promise(self) -> str:
+        return str(workers.create_promise())
+
+    @workers.handler
+    async def crossing(self, tag: str, promise: str) -> list[str]:
+        promise_id = workers.PromiseId.parse(promise)
+        waiting = workers.await_promise(promise_id)
+        polled = await workers.poll_promise(promise_id)
+        payload, settled = await workers.gather(waiting, workers.complete_promise(promise_id, tag.encode()))
+        return [self.note(payload.decode()), str(polled), str(settled)]
+
     @workers.query
     def traced(self) -> list[str]:
         return self.trace
@@ -168,6 +180,7 @@ SHAPES = (
     "raced",
     "timed_out",
     "left_open",
+    "crossing",
 )
 _ALONE = {"raced", "timed_out", "left_open"}
 """Their promises are never settled: their workers' names say so."""
@@ -232,6 +245,9 @@ class Stage:
     shapes = SHAPES
     action = Action
 
+    commits = st.integers(1, 40)
+    """The numbers of commits; a scenario's are not counted, since they are not always the same."""
+
     def scenarios(self, actions_max: int = 4) -> st.SearchStrategy[Scenario]:
         """Scenarios of a few actions on two workers, some of them queued behind each other."""
         seconds = st.sampled_from([0.0, 0.0, 0.25, 1.5, 40.0])
@@ -278,13 +294,17 @@ class Stage:
             row = record.worker_row(ordinal)
             found[ordinal] = [
                 (index, record.outcome(ordinal, entry) if type(entry) is e.Ended else entry)
-                for index, entry in record.entries(ordinal, row.life, row.last)
+                for index, entry in enumerate(record.entries(ordinal, row.life, row.last), row.life)
             ]
         return found
 
     def replay(self, entries: list[tuple[Any, Any]]) -> Any:
         """Replay the entries of one worker."""
-        return replay(workers.component_of(Subject), entries[0][1].worker_id, entries)
+        player = workers.Player(workers.component_of(Subject), entries[0][1].worker_id)
+        for index, entry in entries:
+            player.feed(index, entry)
+        player.end_of_record()
+        return player
 
     encoded_state = staticmethod(encoded_state)
 
@@ -315,7 +335,7 @@ def _durably_ended(promissory: Any) -> set[str]:
         ordinal = U64.unpack(key)[0]
         row = promissory.executor.record.worker_row(ordinal)
         names = {}
-        for index, entry in promissory.executor.record.entries(ordinal, row.life, row.last):
+        for index, entry in enumerate(promissory.executor.record.entries(ordinal, row.life, row.last), row.life):
             if type(entry) is e.Started and type(entry.request) is e.Run:
                 names[index] = entry.request.name
             elif type(entry) is e.Ended and entry.start in names:
@@ -327,7 +347,10 @@ async def _attempt(promissory: Any, scenario: Scenario, watch: Any) -> tuple[lis
     """Do what the scenario's clients do, from the start."""
     sent = []
     for n, action in enumerate(scenario):
-        sent.append(await promissory.send(action.path, action.shape, f"t{n}", key=f"k{n}"))
+        args = [f"t{n}"]
+        if action.shape == "crossing":
+            args.append(await promissory.invoke("subject/hub-alone", "open_promise", key=f"k{n}"))
+        sent.append(await promissory.send(action.path, action.shape, *args, key=f"k{n}"))
         if action.seconds:
             await trio.sleep(action.seconds)
         if watch is not None:

@@ -38,7 +38,7 @@ def test_failed_commits_perform_nothing_twice(stage: Any, data: st.DataObject) -
     """Whichever commits fail, also many in a row, results are the same and every effect is performed once."""
     scenario = data.draw(stage.scenarios())
     calm = stage.play(scenario)
-    fail_at = data.draw(st.sets(st.integers(1, calm.commits_count * 2), min_size=1, max_size=8))
+    fail_at = data.draw(st.sets(stage.commits, min_size=1, max_size=8))
     config = data.draw(st.sampled_from([Config(), CROWDED]))
 
     failed = stage.play(scenario, fail_at=fail_at, config=config)
@@ -66,9 +66,8 @@ def test_with_crashes_and_failures_what_has_ended_is_not_performed_again(stage: 
     """An effect whose `Ended` is durable is never performed again, after any mix of crashes, failures, evictions."""
     scenario = data.draw(stage.scenarios())
     calm = stage.play(scenario)
-    commits = st.integers(1, calm.commits_count * 2)
-    crash_at = data.draw(st.sets(commits, max_size=3))
-    fail_at = data.draw(st.sets(commits, max_size=3)) - crash_at
+    crash_at = data.draw(st.sets(stage.commits, max_size=3))
+    fail_at = data.draw(st.sets(stage.commits, max_size=3)) - crash_at
 
     stormy = stage.play(
         scenario, crash_at=crash_at, with_last=data.draw(st.booleans()), fail_at=fail_at, config=CROWDED

@@ -45,7 +45,7 @@ def test_replay_of_a_prefix_is_a_prefix(stage: Any, data: st.DataObject) -> None
 
     for ordinal, entries in oplogs.items():
         whole = stage.replay(entries)
-        for last, state in ends[ordinal]:
+        for last, state in ends.get(ordinal, ()):
             if last > len(entries):
                 continue
             prefix = stage.replay(entries[:last])
@@ -59,17 +59,21 @@ def test_replay_of_a_prefix_is_a_prefix(stage: Any, data: st.DataObject) -> None
 
 def note_unit_ends(promissory: Any, ends: dict[int, list[tuple[int, Any]]], stage: Any) -> None:
     """Have the executor note, from now on, where each worker's units end and the state it then had in memory."""
-    record, residents = promissory.executor.record, promissory.executor.residents
-    if getattr(record, "is_noted", False):
+    residents = promissory.executor.residents
+    if hasattr(residents, "appended"):
         return
-    record.is_noted = True
-    original = record.end_unit
+    residents.appended = {}
+    append, end_unit = residents.append, residents.end_unit
 
-    def end_unit(row: Any, was_runnable: bool) -> None:
-        original(row, was_runnable)
-        activation = residents.get(row.ordinal)
-        is_live = activation is not None and activation.is_loaded and activation.row is row
-        state = stage.encoded_state(activation.player) if is_live else None
-        ends.setdefault(row.ordinal, []).append((row.last, state))
+    def noting_append(activation: Any, entry: Any) -> Any:
+        residents.appended[activation.ordinal] = activation
+        return append(activation, entry)
 
-    record.end_unit = end_unit
+    def noting_end_unit() -> None:
+        end_unit()
+        for activation in residents.appended.values():
+            state = stage.encoded_state(activation.player) if activation.is_loaded else None
+            ends.setdefault(activation.ordinal, []).append((activation.row.last, state))
+        residents.appended.clear()
+
+    residents.append, residents.end_unit = noting_append, noting_end_unit
