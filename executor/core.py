@@ -97,7 +97,9 @@ class Executor:
         self.residents.on_ready = self._on_ready
         self.watchers = Watchers(self.record)
         self.promises = Promises(self.record, self.residents, self.watchers)
-        self.queries = Queries(self.record, self.residents)
+        self.queries = Queries(
+            self.record, self.residents, lambda component, worker_id: self.engine.new_player(component, worker_id)
+        )
         self.inspection = Inspection(self.record, self.registry)
         self.engine: Engine
         self._assemble(threads, chance, entropy)
@@ -114,6 +116,7 @@ class Executor:
             self._nursery,
             lambda ordinal, start, outcome: self.engine.deliver_effect(ordinal, start, outcome),
             config.threads_max,
+            payload_bytes_max=config.payload_bytes_max,
             inline=not threads,
             jitter=chance,
         )

@@ -55,6 +55,7 @@ class Effects:
       nursery: where effects are performed.
       deliver: appends an outcome.
       threads_max: how many synchronous functions run at the same time.
+      payload_bytes_max: the longest result that is recorded.
       inline: perform synchronous functions on the loop, for tests under a clock that does not wait for threads.
       jitter: gives a number in [0, 1) for the backoff between attempts.
     """
@@ -66,6 +67,7 @@ class Effects:
         deliver: Deliver,
         threads_max: int,
         *,
+        payload_bytes_max: int = 8 << 20,
         inline: bool = False,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -73,6 +75,7 @@ class Effects:
         self._nursery = nursery
         self._deliver = deliver
         self._threads = None if inline else Threads(threads_max)
+        self._payload_bytes_max = payload_bytes_max
         self._jitter = jitter
         self._in_flight: dict[tuple[int, int], Effect] = {}
         self._waiting: deque[Effect] = deque()
@@ -209,7 +212,7 @@ class Effects:
         """
         self.performed_count += 1
         if call.timeout is None and call.is_async:
-            return call.encode(await call.function(*call.args))
+            return self._encoded(call, await call.function(*call.args))
         with trio.CancelScope() as scope:
             if call.timeout is not None:
                 scope.deadline = trio.current_time() + call.timeout
@@ -221,7 +224,18 @@ class Effects:
                 result = await trio.to_thread.run_sync(call.function, *call.args, abandon_on_cancel=True)
         if scope.cancelled_caught:
             raise TimeoutError(f"no result after {call.timeout} s")
-        return call.encode(result)
+        return self._encoded(call, result)
+
+    def _encoded(self, call: RunCall, result: Any) -> bytes:
+        """Return a result as it is recorded.
+
+        Raises:
+          TerminalError: it cannot be encoded, or is over the limit of a payload: trying again changes neither.
+        """
+        data = call.encode(result)
+        if len(data) > self._payload_bytes_max:
+            raise TerminalError(f"{call.name} returned {len(data)} bytes, the limit is {self._payload_bytes_max}")
+        return data
 
     def _returned(self, effect: Effect, result: Any, error: BaseException | None) -> None:
         """Account for the first attempt of a synchronous function; further ones have a task to wait in."""
@@ -231,7 +245,7 @@ class Effects:
         try:
             if error is not None:
                 raise error
-            outcome = Value(effect.call.encode(result))
+            outcome = Value(self._encoded(effect.call, result))
         except BaseException as raised:
             outcome = self._failed(effect, 1, raised)
         if isinstance(outcome, float):

@@ -86,6 +86,7 @@ class Engine:
         Returns:
           Whether somebody is still ready.
         """
+        self._residents.make_room()
         ready = self._residents.ready
         deadline = time.perf_counter() + budget_seconds
         while not self.is_stopped and (ready or self._promises.waking):
@@ -136,7 +137,7 @@ class Engine:
             return False
         try:
             if activation.player is None:
-                activation.player = self._new_player(component, row.worker_id)
+                activation.player = self.new_player(component, row.worker_id)
                 activation.fed = row.life - 1
             last = min(row.last, activation.fed + SLICE_ENTRIES)
             player = activation.player
@@ -158,7 +159,8 @@ class Engine:
             self.start_effects(activation)
         return True
 
-    def _new_player(self, component: Component, worker_id: WorkerId) -> Player:
+    def new_player(self, component: Component, worker_id: WorkerId) -> Player:
+        """Return a player whose worker is stepped watched and hidden from trio."""
         path = self._registry.path_of(worker_id)
         return Player(component, worker_id, step_in=partial(self._step_in, path))
 
@@ -168,7 +170,7 @@ class Engine:
         Raises:
           BadArguments, NonDeterminismError: as `Component.construct`.
         """
-        player = self._new_player(component, created.worker_id)
+        player = self.new_player(component, created.worker_id)
         player.feed(index, created)
         return player
 

@@ -8,11 +8,16 @@ from executor.record import Record
 from executor.residents import Activation, Residents
 from oplog.entries import Created
 from oplog.errors import BadArguments, PromissoryError, StoreFailed, WorkerError
-from oplog.ids import WorkerId
+from oplog.ids import OplogIndex, WorkerId
 from workers.component import Component
+from workers.player import Player
 
 Answer = Callable[["bytes | None", "PromissoryError | None"], None]
 """Called once: with the JSON of the result, or with the error."""
+
+
+NewPlayer = Callable[[Component, WorkerId], Player]
+"""Gives a player that steps its worker as the engine does."""
 
 
 class Query:
@@ -29,9 +34,10 @@ class Query:
 class Queries:
     """Answers queries."""
 
-    def __init__(self, record: Record, residents: Residents) -> None:
+    def __init__(self, record: Record, residents: Residents, new_player: NewPlayer) -> None:
         self._record = record
         self._residents = residents
+        self._new_player = new_player
 
     def ask(self, component: Component, worker_id: WorkerId, function: str, params: bytes, answer: Answer) -> None:
         """Answer a query: from memory if the worker is there, else when it has been read back.
@@ -56,13 +62,12 @@ class Queries:
             self._residents.push(activation)
 
     def _ask_fresh(self, component: Component, worker_id: WorkerId, query: Query) -> None:
-        from workers.player import Player
-
         if component.requires_args:
             raise BadArguments(f"{component.name} has required fields: create the worker first")
-        player = Player(component, worker_id)
+        player = self._new_player(component, worker_id)
+        created = Created(self._record.now(), worker_id, component.version, b"[]", {}, None, bytes(32))
         try:
-            player.feed(1, Created(self._record.now(), worker_id, component.version, b"[]", {}, None, bytes(32)))  # type: ignore[arg-type]
+            player.feed(OplogIndex(1), created)
             query.answer(player.query(query.function, query.params), None)
         except Exception as error:
             query.answer(None, as_promissory(error))

@@ -142,7 +142,6 @@ class Residents:
         activation = Activation(row, self._path_of(row.worker_id))
         self._by_ordinal[row.ordinal] = activation
         self._by_id[row.worker_id] = activation
-        self._make_room()
         return activation
 
     def create(self, created: Created) -> Activation:
@@ -236,7 +235,11 @@ class Residents:
 
     # Leaving memory.
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
+        """Drop the least recently used of those at rest, as far as there are too many.
+
+        Call it between units and turns only: whoever is in the middle of one may be at rest.
+        """
         excess = len(self._by_ordinal) - self._memory_max
         if excess > 0:
             resting = [a for _, a in zip(range(excess + 64), self._by_ordinal.values(), strict=False) if at_rest(a)]

@@ -113,6 +113,7 @@ class Connection:
                 if count % FRAMES_PER_TICK == 0:
                     self._executor.run_ready()
                     await trio.lowlevel.checkpoint()
+                    await self.drained()
             self._executor.run_ready()
             if malformed is not None:
                 self._log.warning("malformed_frame", peer=self.peer, error=str(malformed))

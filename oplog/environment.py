@@ -60,8 +60,12 @@ class Environment:
         self.path = path
         self._lock: int | None = None
         if not readonly:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _take_lock(path / LOCK_FILE)
+            try:
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                path.chmod(0o700)
+                self._lock = _take_lock(path / LOCK_FILE)
+            except OSError as error:
+                raise StoreFailed(f"cannot use {path} as a data directory: {error.strerror}") from error
         try:
             old_umask = os.umask(0o077)
             try:
