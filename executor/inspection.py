@@ -25,6 +25,7 @@ from oplog.tables import (
     worker_id_key,
     worker_key,
 )
+from workers.component import Component
 
 WORKER_STATUSES = ("running", "suspended", "idle", "retrying", "paused", "interrupted")
 PROMISE_STATES = ("pending", "resolved", "rejected", "deleted")
@@ -37,6 +38,8 @@ class Inspection:
     def __init__(self, record: Record, registry: Registry) -> None:
         self._env = record.environment
         self._registry = registry
+        self._components: dict[Component, dict[str, Any]] = {}
+        """What is shown of components: their schemas take milliseconds to make."""
 
     # Workers.
 
@@ -211,8 +214,12 @@ class Inspection:
 
     def components(self) -> list[dict[str, Any]]:
         """Return the available components with the JSON Schemas of their handlers."""
-        return [
-            {
+        return [self._component_map(component) for component in self._registry.components()]
+
+    def _component_map(self, component: Component) -> dict[str, Any]:
+        shown = self._components.get(component)
+        if shown is None:
+            shown = self._components[component] = {
                 "component": component.name,
                 "id": str(WorkerId(component.id, "-")).partition("/")[0],
                 "version": component.version,
@@ -227,8 +234,7 @@ class Inspection:
                     for handler in component.handlers.values()
                 ],
             }
-            for component in self._registry.components()
-        ]
+        return shown
 
 
 def outcome_map(path: str, state: PromiseState, outcome: Outcome | None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from executor.wire import error_to_wire
 from oplog.errors import BadArguments, LimitReached, PromissoryError
 
 SOCKET_PATH_BYTES_MAX = 107
-RECEIVE_BYTES = 1 << 18
+RECEIVE_BYTES = 1 << 16
 FRAMES_PER_TICK = 16
 """After so many requests the engine takes turns and the disk gets work, before more requests are looked at."""
 UNSENT_BYTES_MAX = 1 << 20

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from types import FunctionType
 from typing import Any, TypeVar, TypeVarTuple, Unpack, get_type_hints, overload
 
+import msgspec
+
 from oplog.entries import Run
 from oplog.ids import PromiseId, WorkerId
 from workers.definition import Worker
@@ -41,35 +43,24 @@ class Shape:
         self.result = result
 
 
-class RunCall:
+class RunCall(msgspec.Struct, frozen=True, eq=False):
     """A side effect to perform: `function(*args)`, in a thread or, if `is_async`, under trio.
 
     `timeout` is in seconds and counts as a failed attempt; `retry` says what follows one. The host performs it when
     the `Started` is durable, and may do so again after a crash: its effect is at least once.
     """
 
-    __slots__ = ("_shape", "args", "function", "name", "retry", "timeout")
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        name: str,
-        retry: RetryPolicy,
-        timeout: float | None,
-        shape: Shape,
-    ) -> None:
-        self.function = function
-        self.args = args
-        self.name = name
-        self.retry = retry
-        self.timeout = timeout
-        self._shape = shape
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    name: str
+    retry: RetryPolicy
+    timeout: float | None
+    shape: Shape
 
     @property
     def is_async(self) -> bool:
         """Whether the function is to be awaited."""
-        return self._shape.is_async
+        return self.shape.is_async
 
     def encode(self, value: Any) -> bytes:
         """Return the function's result as the JSON to record.
@@ -77,7 +68,7 @@ class RunCall:
         Raises:
           TerminalError: it cannot be encoded or does not fit the function's return annotation.
         """
-        return self._shape.result.encode(value)
+        return self.shape.result.encode(value)
 
 
 @overload

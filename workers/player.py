@@ -163,13 +163,16 @@ class Player:
             self._step_in = step_in
 
     def _feed_each(self, entries: Iterable[tuple[OplogIndex, Entry]]) -> None:
-        expected = self._expected
+        expected, inputs = self._expected, self._inputs
         for index, entry in entries:
             kind = type(entry)
             if expected:
                 self._check(index, entry)
             elif kind is Ended:
-                self._feed_ended(index, entry)
+                self._machine.open_runs.pop(entry.start, None)  # type: ignore[union-attr, attr-defined]
+                inputs.append((index, entry))
+                if self._delayed:
+                    self._queue_invocations()
             elif kind is Started:
                 self._feed_output(index, entry)
             else:
@@ -286,15 +289,6 @@ class Player:
             assert type(entry) is Invoked
             self._queue_invoked(index, entry)
 
-    def _feed_ended(self, index: OplogIndex, entry: Entry) -> None:
-        machine = self._machine
-        assert type(entry) is Ended
-        assert machine is not None
-        machine.open_runs.pop(entry.start, None)
-        self._inputs.append((index, entry))
-        if self._delayed:
-            self._queue_invocations()
-
     def _feed_cancelled(self, index: OplogIndex, entry: Entry) -> None:
         assert type(entry) is Cancelled
         for i, waiting in enumerate(self._queue):
@@ -372,7 +366,6 @@ class Player:
 _FEEDERS: dict[type[Entry], Callable[[Player, OplogIndex, Entry], None]] = {
     Created: Player._feed_created,
     Invoked: Player._feed_invoked,
-    Ended: Player._feed_ended,
     Cancelled: Player._feed_cancelled,
     Started: Player._feed_output,
     Abandoned: Player._feed_output,

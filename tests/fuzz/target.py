@@ -6,7 +6,7 @@ import dataclasses
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,16 @@ class Target:
             yield wire
         finally:
             wire.close()
+
+    @contextmanager
+    def wires(self, count: int) -> Iterator[list[Wire]]:
+        """Connect several times, taking no hello."""
+        with ExitStack() as open_wires:
+            wires = []
+            for _ in range(count):
+                wires.append(Wire(self.daemon.socket))
+                open_wires.callback(wires[-1].close)
+            yield wires
 
     def is_well(self) -> None:
         """Assert that it serves, and that nothing went wrong inside it."""

@@ -141,13 +141,11 @@ def test_frames_of_any_kind(target: Target, body: bytes) -> None:
 def test_lengths_are_believed_only_when_the_bytes_come(target: Target) -> None:
     """Frames announced as large cost nothing before they come; over the limit they are refused at once."""
     before = target.measure()
-    wires = [Wire(target.daemon.socket) for _ in range(150)]
-    for wire in wires:
-        wire.send(struct.pack(">I", 16 << 20) + b"x" * 1000)
-    target.is_well()
-    grown_bytes = target.measure().rss_anon_bytes - before.rss_anon_bytes
-    for wire in wires:
-        wire.close()
+    with target.wires(150) as wires:
+        for wire in wires:
+            wire.send(struct.pack(">I", 16 << 20) + b"x" * 1000)
+        target.is_well()
+        grown_bytes = target.measure().rss_anon_bytes - before.rss_anon_bytes
     assert grown_bytes < 16 << 20
     for length in (2**32 - 1, 2**31, (16 << 20) + 1):
         with target.wire() as one:
@@ -210,46 +208,38 @@ def test_large_values(target: Target) -> None:
 def test_slow_and_silent_clients_hold_up_nobody(target: Target) -> None:
     """Clients in the middle of a frame, clients that never read and clients that say nothing: others are served."""
     frame = encode_frame({"id": 1, "op": "status"})
-    slow = [Wire(target.daemon.socket) for _ in range(20)]
-    for byte in frame[:-1]:
+    with target.wires(20) as slow, target.wires(8) as deaf, target.wires(20):
+        for byte in frame[:-1]:
+            for wire in slow:
+                wire.send(bytes([byte]))
+        for wire in deaf:
+            wire.socket.setblocking(False)
+            with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+                while True:
+                    wire.socket.send(encode_frame({"id": 1, "op": "component.list"}) * 50)
+        target.is_well()
         for wire in slow:
-            wire.send(bytes([byte]))
-    deaf = [Wire(target.daemon.socket) for _ in range(20)]
-    for wire in deaf:
-        wire.socket.setblocking(False)
-        try:
-            while True:
-                wire.socket.send(encode_frame({"id": 1, "op": "component.list"}) * 50)
-        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
-            pass
-    silent = [Wire(target.daemon.socket) for _ in range(20)]
-    target.is_well()
-    for wire in slow:
-        wire.send(frame[-1:])
-        hello, answer = wire.receive(), wire.receive()
-        assert hello is not None
-        assert answer is not None
-        assert "ok" in answer
-    for wire in slow + deaf + silent:
-        wire.close()
+            wire.send(frame[-1:])
+            hello, answer = wire.receive(), wire.receive()
+            assert hello is not None
+            assert answer is not None
+            assert "ok" in answer
 
 
 def test_more_connections_than_there_may_be(target: Target) -> None:
     """Connections over the limit are told so; the others stay; when they leave there is room again."""
-    wires = [Wire(target.daemon.socket) for _ in range(300)]
-    first = [wire.receive() for wire in wires]
-    assert all(message is not None for message in first)
-    refused = [message for message in first if message is not None and "error" in message]
-    assert {message["error"]["code"] for message in refused} == {"limit_reached"}
-    assert len(refused) == 300 - 256
-    for wire, hello in zip(wires, first, strict=True):
-        if hello is not None and "protocol" in hello:
-            assert "ok" in wire.ask(1, "status")
-            break
-    for wire in wires:
-        wire.end()
-        wire.rest()
-        wire.close()
+    with target.wires(300) as wires:
+        first = [wire.receive() for wire in wires]
+        assert all(message is not None for message in first)
+        refused = [message for message in first if message is not None and "error" in message]
+        assert {message["error"]["code"] for message in refused} == {"limit_reached"}
+        assert len(refused) == 300 - 256
+        greeted = [wire for wire, message in zip(wires, first, strict=True) if message and "protocol" in message]
+        assert "ok" in greeted[0].ask(1, "status")
+        assert "ok" in greeted[-1].ask(1, "status")
+        for wire in wires:
+            wire.end()
+            wire.rest()
 
 
 def test_abandoned_in_the_middle_of_everything(target: Target, rng: random.Random) -> None:

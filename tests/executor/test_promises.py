@@ -1,0 +1,174 @@
+"""Rule 4: a promise is settled once; the one that settled it is told so, also when it asks again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+
+import workers
+from oplog.errors import NotFound, PromiseDeleted, PromiseRejected
+
+
+class Waiter(workers.Worker):
+    @workers.handler
+    async def create(self) -> str:
+        return str(workers.create_promise())
+
+    @workers.handler
+    async def wait(self) -> str:
+        return (await workers.await_promise(workers.create_promise())).decode()
+
+    @workers.handler
+    async def wait_for(self, promise: str) -> str:
+        return (await workers.await_promise(workers.PromiseId.parse(promise))).decode()
+
+    @workers.handler
+    async def complete(self, promise: str, text: str) -> bool:
+        return await workers.complete_promise(workers.PromiseId.parse(promise), text.encode())
+
+    @workers.handler
+    async def poll(self, promise: str) -> str | None:
+        payload = await workers.poll_promise(workers.PromiseId.parse(promise))
+        return None if payload is None else payload.decode()
+
+    @workers.handler
+    async def delete_own(self) -> bool:
+        promise = workers.create_promise()
+        await workers.delete_promise(promise)
+        try:
+            await workers.await_promise(promise)
+        except workers.PromiseDeleted:
+            return True
+        return False
+
+
+@pytest.fixture
+async def promise(promissory: Any) -> str:
+    """A pending promise of a worker at rest."""
+    promissory.register(Waiter)
+    return str(await promissory.invoke("waiter/owner", "create"))
+
+
+async def test_the_first_to_settle_wins(promissory: Any, promise: str) -> None:
+    """Who completes first learns True, everybody else False, and all see the first outcome."""
+    assert await promissory.complete_promise(promise, b"first") is True
+    assert await promissory.complete_promise(promise, b"second") is False
+    assert await promissory.reject_promise(promise, "no") is False
+    assert await promissory.await_promise(promise) == b"first"
+
+
+async def test_many_at_once_have_one_winner(promissory: Any, promise: str) -> None:
+    """Of many who settle in the same moment exactly one learns True."""
+    settled: list[bool] = []
+
+    async def complete(n: int) -> None:
+        settled.append(await promissory.complete_promise(promise, str(n).encode()))
+
+    async with trio.open_nursery() as nursery:
+        for n in range(20):
+            nursery.start_soon(complete, n)
+
+    assert sorted(settled) == [False] * 19 + [True]
+
+
+async def test_the_winner_asks_again_and_learns_true(promissory: Any, promise: str) -> None:
+    """Whoever settled a promise under a name is told True again, also after a crash; another name is told False."""
+    first = await promissory.request("promise.complete", promise=promise, data=b"x", by="me")
+    await promissory.simulate_crash()
+    again = await promissory.request("promise.complete", promise=promise, data=b"y", by="me")
+    other = await promissory.request("promise.complete", promise=promise, data=b"x", by="you")
+
+    assert [first, again, other] == [{"settled": True}, {"settled": True}, {"settled": False}]
+
+
+async def test_workers_settle_and_await_each_others_promises(promissory: Any, promise: str) -> None:
+    """A worker may wait for and complete another worker's promise; the outcome reaches all who wait."""
+    waiting = [await promissory.send(f"waiter/{n}", "wait_for", promise) for n in range(3)]
+
+    assert await promissory.invoke("waiter/x", "poll", promise) is None
+    assert await promissory.invoke("waiter/x", "complete", promise, "done") is True
+    assert await promissory.invoke("waiter/y", "complete", promise, "late") is False
+    assert [await promissory.attach(invocation) for invocation in waiting] == ["done"] * 3
+    assert await promissory.invoke("waiter/x", "poll", promise) == "done"
+
+
+async def test_more_waiters_than_one_unit_wakes_are_all_woken(promissory: Any, promise: str) -> None:
+    """A promise with many waiters wakes every one, also when the executor crashes half way."""
+    waiting = [await promissory.send(f"waiter/{n}", "wait_for", promise) for n in range(600)]
+
+    await promissory.complete_promise(promise, b"all")
+    await promissory.simulate_crash()
+
+    assert {await promissory.attach(invocation) for invocation in waiting} == {"all"}
+
+
+async def test_rejecting_raises_the_reason_where_it_is_awaited(promissory: Any, promise: str) -> None:
+    """A rejected promise raises `PromiseRejected` with the reason, for clients and as the outcome of a handler."""
+    waiting = await promissory.send("waiter/1", "wait_for", promise)
+
+    assert await promissory.reject_promise(promise, "too late") is True
+    with pytest.raises(PromiseRejected, match="too late"):
+        await promissory.await_promise(promise)
+    with pytest.raises(PromiseRejected, match="too late"):
+        await promissory.attach(waiting)
+
+
+async def test_deleting_ends_every_wait(promissory: Any, promise: str) -> None:
+    """Deleting a promise gives `PromiseDeleted` to whoever waits, to whoever asks later, and to its owner."""
+    waiting = await promissory.send("waiter/1", "wait_for", promise)
+
+    assert await promissory.delete_promise(promise) is True
+    assert await promissory.delete_promise(promise) is False
+    assert await promissory.complete_promise(promise, b"x") is False
+    with pytest.raises(PromiseDeleted):
+        await promissory.await_promise(promise)
+    with pytest.raises(PromiseDeleted):
+        await promissory.attach(waiting)
+    assert await promissory.invoke("waiter/owner", "delete_own") is True
+
+
+async def test_what_is_no_promise_cannot_be_settled(promissory: Any, promise: str) -> None:
+    """Completing an index that is not a created promise, an invocation's too, is `NotFound` and writes nothing."""
+    before = await promissory.oplog("waiter/owner")
+
+    for other in ("waiter/owner/2", "waiter/owner/1", "waiter/owner/99", "waiter/nobody/3", "nothing/x/3"):
+        with pytest.raises(NotFound):
+            await promissory.complete_promise(other, b"x")
+        with pytest.raises(NotFound):
+            await promissory.delete_promise(other)
+        with pytest.raises(NotFound):
+            await promissory.poll_promise(other)
+
+    assert await promissory.oplog("waiter/owner") == before
+    assert await promissory.workers() == ["waiter/owner"]
+
+
+async def test_a_worker_that_waits_for_nothing_known_is_told(promissory: Any, promise: str) -> None:
+    """Awaiting a promise that does not exist raises where it is awaited; the executor goes on."""
+    missing = promise.rpartition("/")[0] + "/77"
+
+    with pytest.raises(workers.TerminalError, match="no promise"):
+        await promissory.invoke("waiter/1", "wait_for", missing)
+    assert await promissory.invoke("waiter/1", "complete", promise, "x") is True
+
+
+async def test_a_promise_may_be_settled_before_it_is_awaited(promissory: Any, promise: str) -> None:
+    """Awaiting a promise that is settled already gives its outcome at once."""
+    await promissory.complete_promise(promise, b"early")
+
+    assert await promissory.invoke("waiter/1", "wait_for", promise) == "early"
+
+
+async def test_a_settled_promise_of_ones_own_is_not_recorded_twice(promissory: Any) -> None:
+    """The `Ended` of a wait for one's own promise refers to the `Settled` instead of repeating the payload."""
+    promissory.register(Waiter)
+    invocation = await promissory.send("waiter/1", "wait")
+    [promise] = await promissory.promises()
+    await promissory.complete_promise(promise, b"payload")
+    assert await promissory.attach(invocation) == "payload"
+
+    kinds = [entry["kind"] for entry in await promissory.oplog("waiter/1")]
+    assert kinds == ["Created", "Invoked", "Started", "Started", "Settled", "Ended", "Completed"]
+    assert await promissory.promises("resolved") == [promise]
