@@ -73,7 +73,7 @@ class Record:
         self.entries_total = environment.count(Table.OPLOG)
 
     def now(self) -> int:
-        """Return the time in microseconds; never less than the last time it was asked."""
+        """Return the time in microseconds: never less than the last time, or than a timestamp of a worker in memory."""
         now = self._clock()
         if now > self._last_now:
             self._last_now = now
@@ -100,7 +100,12 @@ class Record:
     def worker_row(self, ordinal: int) -> WorkerRow | None:
         """Return a worker's row, decoded anew."""
         raw = self.get(Table.WORKERS, worker_key(ordinal))
-        return None if raw is None else WorkerRow.decode(ordinal, raw)
+        if raw is None:
+            return None
+        row = WorkerRow.decode(ordinal, raw)
+        if row.last_timestamp > self._last_now:  # the clock was set back while nobody looked
+            self._last_now = row.last_timestamp
+        return row
 
     def promise_row(self, ordinal: int, index: int) -> PromiseRow | None:
         """Return the row of a promise or an invocation."""
