@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from oplog import fold
-from oplog.codec import decode_entry, encode_entry
+from oplog.codec import decode_entries, decode_entry, encode_entry
 from oplog.entries import Ended, Entry, SameAs, Settled
 from oplog.environment import Environment, prefix_end
 from oplog.errors import OplogCorrupt, StoreFailed
@@ -125,7 +125,9 @@ class Record:
         try:
             return decode_entry(key, raw)
         except OplogCorrupt as error:
-            raise _placed(error, index) from None
+            error.index = index
+            error.message = f"entry {index}: {error.message}"
+            raise
 
     def entries(self, ordinal: int, first: int, last: int) -> list[Entry]:
         """Return a worker's entries from `first` to `last`, both included, each `Ended` with its outcome in place.
@@ -135,15 +137,11 @@ class Record:
         """
         count = last - first + 1
         rows = self.environment.read_run(_OPLOG, oplog_key(ordinal, first), count)
-        found: list[Entry] = []
+        found: list[Entry] | None = None
         # The right number of rows and the right last one: no index is missing, and all are durable.
         if len(rows) == count and rows[-1][0] == oplog_key(ordinal, last):
-            try:
-                for key, raw in rows:
-                    found.append(decode_entry(key, raw))
-            except OplogCorrupt as error:
-                raise _placed(error, first + len(found)) from None
-        else:
+            found = decode_entries(rows)
+        if found is None:
             found = [self.entry(ordinal, index) for index in range(first, last + 1)]
         for at, entry in enumerate(found):
             if type(entry) is Ended and type(entry.outcome) is SameAs:
@@ -260,10 +258,3 @@ class Record:
         for batch in dropped:
             for callback in batch.callbacks:
                 callback(error)
-
-
-def _placed(error: OplogCorrupt, index: int) -> OplogCorrupt:
-    """Say in an error which entry it is about."""
-    error.index = index
-    error.message = f"entry {index}: {error.message}"
-    return error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable
 from typing import Any, NoReturn, get_args
 
 import cbor2
@@ -63,6 +64,18 @@ def decode_entry(key: bytes, record: bytes) -> Entry:
         return msgspec.convert(fields, _KINDS[fields[0]], builtin_types=_BYTES)
     except (msgspec.ValidationError, LookupError, TypeError) as error:
         raise OplogCorrupt(f"unknown kind or fields: {error}") from None
+
+
+def decode_entries(rows: Iterable[tuple[bytes, bytes]]) -> list[Entry] | None:
+    """Return the entries of many keys and records; None if one cannot be read, which `decode_entry` then explains."""
+    found: list[Entry] = []
+    read, append = _read, found.append
+    try:
+        for key, record in rows:
+            append(read(key, record) or decode_entry(key, record))
+    except (OplogCorrupt, NewerFormat):
+        return None
+    return found
 
 
 def _decode_request(body: bytes) -> Request:

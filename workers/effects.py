@@ -34,10 +34,11 @@ _ATOMS = frozenset({str, int, float, bool, bytes, type(None), complex, PromiseId
 class Shape:
     """What is known of a function before it is called."""
 
-    __slots__ = ("code", "is_async", "request", "result")
+    __slots__ = ("identity", "is_async", "request", "result")
 
-    def __init__(self, code: Any, request: Run, is_async: bool, result: Result) -> None:
-        self.code = code
+    def __init__(self, identity: int, request: Run, is_async: bool, result: Result) -> None:
+        self.identity = identity
+        """`id` of the function: asking it for its code would raise an audit event at every call."""
         self.request = request
         self.is_async = is_async
         self.result = result
@@ -120,15 +121,22 @@ def run(
     here = context if context.__class__ is Machine else machine()
     shape: Shape | None = getattr(function, _SHAPE, None)
     # A wrapper made by `functools.wraps` has the attributes of what it wraps.
-    if shape is None or shape.code is not getattr(function, "__code__", None):
+    if shape is None or shape.identity != id(function):
         shape = _learn(function)
     if timeout is not None:
         microseconds(timeout)
     copies = args if _ATOMS.issuperset(map(type, args)) else copy.deepcopy(args)
-    request = shape.request if name is None else Run(name)
+    request = shape.request if name is None else Run(_checked(name))
     future = here.start(request, len(request.name), shape.result.decode)
     here.open_runs[future._start] = RunCall(function, copies, request.name, retry or _DEFAULT_RETRY, timeout, shape)
     return future
+
+
+def _checked(name: str) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a run is a str, not {type(name).__name__}")
+    name.encode()  # raises for what no record can hold
+    return name
 
 
 def _learn(function: Callable[..., Any]) -> Shape:
@@ -153,7 +161,7 @@ def _examine(function: Callable[..., Any]) -> Shape:
         plain = type(plain).__call__
     name = plain.__qualname__.removesuffix(".__call__")
     return Shape(
-        getattr(function, "__code__", None), Run(name), inspect.iscoroutinefunction(plain), _result(name, plain)
+        id(function), Run(name), inspect.iscoroutinefunction(plain), _result(name, plain)
     )
 
 
