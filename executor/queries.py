@@ -5,30 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from executor.record import Record
-from executor.residents import Activation, Residents
+from executor.residents import Activation, Answer, Query, Residents
 from oplog.entries import Created
-from oplog.errors import BadArguments, PromissoryError, StoreFailed, WorkerError
+from oplog.errors import BadArguments, PromissoryError, StoreFailed, WorkerError, say
 from oplog.ids import OplogIndex, WorkerId
 from workers.component import Component
 from workers.player import Player
 
-Answer = Callable[["bytes | None", "PromissoryError | None"], None]
-"""Called once: with the JSON of the result, or with the error."""
-
-
 NewPlayer = Callable[[Component, WorkerId], Player]
 """Gives a player that steps its worker as the engine does."""
-
-
-class Query:
-    """One query that waits for its worker to be read back."""
-
-    __slots__ = ("answer", "function", "params")
-
-    def __init__(self, function: str, params: bytes, answer: Answer) -> None:
-        self.function = function
-        self.params = params
-        self.answer = answer
 
 
 class Queries:
@@ -100,4 +85,4 @@ def as_promissory(error: BaseException) -> PromissoryError:
     """Return an error of the tree for whatever a query raised."""
     if isinstance(error, PromissoryError):
         return error
-    return WorkerError(f"{type(error).__name__}: {error}")
+    return WorkerError(say(error))

@@ -24,12 +24,27 @@ from oplog.entries import (
     Settled,
     Started,
 )
+from oplog.errors import PromissoryError
 from oplog.ids import OplogIndex, WorkerId
 from oplog.tables import Condition, WorkerRow
 
 if TYPE_CHECKING:
-    from executor.queries import Query
     from workers.player import Player
+
+
+Answer = Callable[["bytes | None", "PromissoryError | None"], None]
+"""Called once: with the JSON of the result, or with the error."""
+
+
+class Query:
+    """One query that waits for its worker to be read back."""
+
+    __slots__ = ("answer", "function", "params")
+
+    def __init__(self, function: str, params: bytes, answer: Answer) -> None:
+        self.function = function
+        self.params = params
+        self.answer = answer
 
 
 class Activation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import operator
 import struct
 from collections.abc import Callable
 from typing import TypeAlias
@@ -151,27 +152,8 @@ class WorkerRow:
 
     def encode(self) -> bytes:
         """Return the row."""
-        return (
-            self._LAYOUT.pack(
-                self.condition,
-                self.life,
-                self.last,
-                self.created_at,
-                self.last_timestamp,
-                self.version,
-                self.pending,
-                self.scheduled,
-                self.running,
-                self.open_runs,
-                self.unapplied,
-                self.errored,
-                self.errored_input,
-                self.attempt,
-                self.next_attempt,
-            )
-            + self.worker_id.component_id
-            + self.worker_id.worker_name.encode()
-        )
+        worker_id = self.worker_id
+        return self._LAYOUT.pack(*_numbers_of(self)) + worker_id.component_id + worker_id.worker_name.encode()
 
     @classmethod
     def decode(cls, ordinal: int, row: bytes) -> WorkerRow:
@@ -186,24 +168,9 @@ class WorkerRow:
         try:
             worker_id = WorkerId(ComponentId(row[size : size + 16]), row[size + 16 :].decode())
             self = cls(ordinal, worker_id)
-            (
-                condition,
-                self.life,
-                self.last,
-                self.created_at,
-                self.last_timestamp,
-                self.version,
-                self.pending,
-                self.scheduled,
-                self.running,
-                self.open_runs,
-                self.unapplied,
-                self.errored,
-                self.errored_input,
-                self.attempt,
-                self.next_attempt,
-            ) = cls._LAYOUT.unpack_from(row)
-            self.condition = Condition(condition)
+            for name, number in zip(_NUMBERS, cls._LAYOUT.unpack_from(row), strict=True):
+                setattr(self, name, number)
+            self.condition = Condition(self.condition)
         except (struct.error, ValueError) as error:
             raise OplogCorrupt(f"row of worker {ordinal}: {error}") from None
         return self
@@ -224,6 +191,26 @@ class WorkerRow:
             return "running"
         return "suspended" if self.pending else "idle"
 
+
+_NUMBERS = (
+    "condition",
+    "life",
+    "last",
+    "created_at",
+    "last_timestamp",
+    "version",
+    "pending",
+    "scheduled",
+    "running",
+    "open_runs",
+    "unapplied",
+    "errored",
+    "errored_input",
+    "attempt",
+    "next_attempt",
+)
+"""The fields of `WorkerRow._LAYOUT`, in its order."""
+_numbers_of = operator.attrgetter(*_NUMBERS)
 
 _CONDITION_STATUS = {
     Condition.RETRYING: "retrying",
