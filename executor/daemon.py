@@ -15,6 +15,7 @@ import trio
 
 from executor.config import Config, load_config
 from executor.core import Executor, running
+from executor.registry import load
 from executor.server import Server
 from oplog.errors import PromissoryError
 
@@ -41,6 +42,8 @@ def run(
     try:
         configure_log(log_level or "info")
         limits = load_config(config or data / "promissory.toml", os.environ)
+        for spec in modules:  # before anything is made: one that does not import leaves nothing behind
+            load(spec, directory)
         trio.run(_serve, list(modules), directory, data, socket or data / "admin.sock", limits)
     except* PromissoryError as group:
         error = _first(group)

@@ -7,7 +7,6 @@ that holds it is durable; after a failed commit it is appended again, never perf
 from __future__ import annotations
 
 import random
-import traceback
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -16,11 +15,13 @@ from typing import Any, Protocol
 import structlog
 import trio
 
+from executor import tracebacks
 from executor.record import Record
 from executor.threads import Threads
 from oplog.entries import Failure, Outcome, Value
-from oplog.errors import StoreFailed, TerminalError
+from oplog.errors import StoreFailed, TerminalError, readable, say
 from workers.effects import RunCall
+from workers.ending import failure_of
 
 PERFORMERS_IDLE_MAX = 64
 """How many tasks are kept for further asynchronous functions."""
@@ -36,7 +37,7 @@ class Deliver(Protocol):
 class Effect:
     """One side effect: about to be performed, being performed, or finished and not yet durable."""
 
-    __slots__ = ("call", "ordinal", "outcome", "path", "scope", "start")
+    __slots__ = ("call", "is_abandoned", "is_begun", "is_delivered", "ordinal", "outcome", "path", "scope", "start")
 
     def __init__(self, ordinal: int, start: int, path: str, call: RunCall) -> None:
         self.ordinal = ordinal
@@ -45,6 +46,11 @@ class Effect:
         self.call = call
         self.scope: trio.CancelScope | None = None
         self.outcome: Outcome | None = None
+        self.is_begun = False
+        self.is_delivered = False
+        """Whether the `Ended` with its outcome is appended."""
+        self.is_abandoned = False
+        """Given up by a step that is not durable yet: it is neither begun, nor stopped, nor its outcome appended."""
 
 
 class Effects:
@@ -101,16 +107,29 @@ class Effects:
                 return
             if error is not None or self.is_stopping:
                 self._forget(effect)
-            else:
+            elif not effect.is_abandoned:
+                effect.is_begun = True
                 self._begin(effect)
 
         self._record.when_durable(durable)
 
     def abandon(self, ordinal: int, start: int) -> None:
-        """Tell an effect to stop, if it can be told, and drop its outcome."""
-        effect = self._in_flight.pop((ordinal, start), None)
-        if effect is not None and effect.scope is not None and effect.call.is_async:
-            effect.scope.cancel()
+        """Once it is durable that an effect was given up, tell it to stop, if it can be told, and drop its outcome."""
+        effect = self._in_flight.get((ordinal, start))
+        if effect is None:
+            return
+        effect.is_abandoned = True
+
+        def durable(error: StoreFailed | None) -> None:
+            if error is not None and effect.is_begun:
+                # The step that gave it up never was; an outcome that came meanwhile is delivered after the backoff.
+                effect.is_abandoned = False
+                return
+            self._forget(effect)
+            if effect.scope is not None and effect.call.is_async:
+                effect.scope.cancel()
+
+        self._record.when_durable(durable)
 
     async def none_in_flight(self) -> None:
         """Wait until no effect is in flight and no outcome waits for its commit."""
@@ -132,7 +151,7 @@ class Effects:
     def deliver_again(self) -> None:
         """After a failed commit, append again the outcomes that were not durable."""
         for effect in list(self._in_flight.values()):
-            if effect.outcome is not None:
+            if effect.outcome is not None and not effect.is_delivered:
                 self._hand_over(effect, effect.outcome)
 
     def cancel_all(self) -> None:
@@ -195,8 +214,11 @@ class Effects:
                 try:
                     outcome: Outcome | float = Value(await self._once(effect.call))
                 except BaseException as error:
-                    if effect.scope.cancel_called or isinstance(error, trio.Cancelled):
+                    if isinstance(error, trio.Cancelled):
                         raise
+                    if effect.scope.cancel_called:
+                        # Told to stop, it raised something of its own: nobody waits for it any more.
+                        return
                     outcome = self._failed(effect, attempt, error)
                 if not isinstance(outcome, float):
                     self._hand_over(effect, outcome)
@@ -256,9 +278,9 @@ class Effects:
     def _failed(self, effect: Effect, attempt: int, error: BaseException) -> Outcome | float:
         """Return the outcome of a failed attempt if it was the last, else the seconds until the next."""
         if isinstance(error, TerminalError):
-            return Failure(error.kind, str(error), error.code)
+            return self._recorded(failure_of(error))
         call = effect.call
-        why = f"{type(error).__name__}: {error}"
+        why = say(error)
         delay_seconds = call.retry.delay_seconds(attempt, self._jitter())
         self._log.warning(
             "run_failed",
@@ -268,21 +290,33 @@ class Effects:
             attempt=attempt,
             error=why,
             retry_seconds=delay_seconds,
-            traceback="".join(traceback.format_exception(error)) if delay_seconds is None else None,
+            traceback=tracebacks.of_error(error) if delay_seconds is None else None,
         )
         if delay_seconds is None:
             return Failure("terminal", f"{call.name} failed after {attempt} attempts: {why}", 500)
         return delay_seconds
+
+    def _recorded(self, failure: Failure) -> Failure:
+        """Return a failure whose message has the limit of a payload."""
+        size_bytes = len(failure.message.encode())
+        if size_bytes <= self._payload_bytes_max:
+            return failure
+        return Failure(failure.kind, f"{readable(failure.message)} (its message had {size_bytes} bytes)", failure.code)
 
     def _hand_over(self, effect: Effect, outcome: Outcome) -> None:
         key = (effect.ordinal, effect.start)
         if self._in_flight.get(key) is not effect:
             return
         effect.outcome = outcome
+        if effect.is_abandoned:
+            return
+        effect.is_delivered = True
         self._deliver(effect.ordinal, effect.start, outcome)
 
         def durable(error: StoreFailed | None) -> None:
             if error is None:
                 self._forget(effect)
+            else:
+                effect.is_delivered = False
 
         self._record.when_durable(durable)

@@ -8,12 +8,12 @@ and watchers hear of it when the unit is durable or later.
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable
 from functools import partial
 
 import structlog
 
+from executor import tracebacks
 from executor.effects import Effects
 from executor.promises import Promises
 from executor.queries import Queries, as_promissory
@@ -31,6 +31,7 @@ from oplog.errors import (
     OplogError,
     Paused,
     StoreFailed,
+    say,
 )
 from oplog.ids import OplogIndex, WorkerId
 from oplog.tables import Condition, PromiseKind, TimerKind
@@ -41,7 +42,6 @@ from workers.step import StepFailed
 
 SLICE_ENTRIES = 512
 """How many recorded entries are replayed in one turn."""
-TRACEBACK_CHARS_MAX = 16_384
 
 PAUSES_AT_ONCE = (NonDeterminismError, OplogError, BadHandler, BadArguments)
 """What no retry can mend."""
@@ -98,7 +98,7 @@ class Engine:
                 self.turn(activation)
             if time.perf_counter() > deadline:
                 break
-        return bool(ready or self._promises.waking)
+        return not self.is_stopped and bool(ready or self._promises.waking)
 
     def turn(self, activation: Activation) -> None:
         """Do the next thing for a worker: a slice of its replay, its queries, or one step."""
@@ -225,18 +225,25 @@ class Engine:
             elif kind is e.Sleep:
                 due = entry.timestamp + entry.request.duration_us  # type: ignore[union-attr]
                 self._timers.add(due, activation.ordinal, index)
-            elif kind is not e.CreatePromise:
+            elif kind is e.CreatePromise:
+                if entry.request.timeout_us is not None:  # type: ignore[union-attr]
+                    due = entry.timestamp + entry.request.timeout_us  # type: ignore[union-attr]
+                    self._timers.add(due, activation.ordinal, index)
+            else:
                 self._perform_promise_call(activation, index, entry.request)
         elif type(entry) is e.Abandoned:
             self._effects.abandon(activation.ordinal, entry.start)
 
     def _perform_promise_call(self, activation: Activation, index: OplogIndex, request: e.Request) -> None:
         outcome: e.Outcome | None
+        if index not in activation.open and type(request) in (e.AwaitPromise, e.PollPromise):
+            # Given up within its own step, or woken by a settling there: it has what it gets.
+            return
         try:
             outcome = self._call_promise(activation, index, request)
         except NotFound as error:
             outcome = e.Failure("terminal", str(error), 404)
-        if outcome is not None:
+        if outcome is not None and index in activation.open:
             self._residents.deliver(activation, e.Ended(self._record.now(), index, outcome))
 
     def _call_promise(self, activation: Activation, index: OplogIndex, request: e.Request) -> e.Outcome | None:
@@ -291,8 +298,8 @@ class Engine:
         row = activation.row
         now = self._record.now()
         next_attempt = None if delay_seconds is None else now + int(delay_seconds * 1e6)
-        text = f"{type(error).__name__}: {error}"
-        trace = "".join(traceback.format_exception(error))[-TRACEBACK_CHARS_MAX:]
+        text = say(error)
+        trace = tracebacks.of_error(error)
         errored = e.Errored(now, index, attempt, text, trace, next_attempt)
         self._residents.append(activation, errored)
         self._residents.end_unit()

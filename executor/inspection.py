@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from executor.record import Record
 from executor.registry import Registry
 from oplog.codec import decode_entry
@@ -55,7 +57,7 @@ class Inspection:
         if isinstance(created, Created):
             shown["component_version"] = created.component_version
             shown["env"] = created.env
-            shown["args"] = created.args
+            shown["args"] = msgspec.json.decode(created.args)
         errored = self._entry(row.ordinal, row.errored) if row.errored else None
         if isinstance(errored, Errored):
             shown["error"] = errored.error

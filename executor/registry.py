@@ -47,6 +47,8 @@ class Registry:
         self._environment = environment
         self._by_id: dict[ComponentId, Component] = {}
         self._names: dict[ComponentId, str] = {}
+        self._unavailable: dict[str, str] = {}
+        """Why the remembered components that are not served are not."""
         self._located: dict[str, tuple[Component, WorkerId]] = {}
         self._log = structlog.get_logger("promissory.components")
         for key, _ in environment.scan(Table.COMPONENTS):
@@ -73,6 +75,9 @@ class Registry:
         """
         found = self._by_id.get(resolve_component(text))
         if found is None:
+            name = self._names.get(resolve_component(text))
+            if name in self._unavailable:
+                raise NotFound(f"component {name!r} is unavailable: {self._unavailable[name]}")
             raise NotFound(f"component {text!r} is not registered", expected=", ".join(self.names()) or None)
         return found
 
@@ -140,6 +145,7 @@ class Registry:
         for component in components:
             self._by_id[component.id] = component
             self._names[component.id] = component.name
+            self._unavailable.pop(component.name, None)
         self._located.clear()
         return [component.name for component in components]
 
@@ -147,9 +153,12 @@ class Registry:
         """Import `MODULE[:CLASS]`s from a directory and register their worker classes.
 
         Raises:
-          BadArguments: a module does not import, or holds no such class; nothing is registered then.
+          BadArguments: the directory is none, or a module does not import or holds no such class; nothing is
+        registered then.
           BadHandler: a class cannot be served.
         """
+        if not (Path(directory).is_absolute() and _is_directory(directory)):
+            raise BadArguments(f"{directory!r} is not the absolute path of a directory")
         classes: list[type[Worker]] = []
         for spec in specs:
             classes += load(spec, directory)
@@ -174,6 +183,7 @@ class Registry:
                 self.add(load(spec, remembered.directory), remembered.directory)
                 loaded.append(name)
             except (BadArguments, BadHandler, OplogCorrupt, msgspec.ValidationError) as error:
+                self._unavailable[name] = str(error)
                 self._log.error("component_unavailable", component=name, error=str(error))
         return loaded
 
@@ -187,7 +197,7 @@ def load(spec: str, directory: str) -> list[type[Worker]]:
       BadArguments: the module does not import or has no such worker class; one line says why.
     """
     module_name, _, class_name = spec.partition(":")
-    if directory and directory not in sys.path:
+    if _is_directory(directory) and directory not in sys.path:
         sys.path.append(directory)
     try:
         importlib.invalidate_caches()
@@ -211,6 +221,13 @@ def load(spec: str, directory: str) -> list[type[Worker]]:
     if not classes:
         raise BadArguments(f"module {module_name!r} defines no Worker subclass")
     return classes
+
+
+def _is_directory(path: str) -> bool:
+    try:
+        return path != "" and Path(path).is_dir()
+    except OSError:
+        return False
 
 
 def _innermost(error: BaseException, directory: Path) -> str:

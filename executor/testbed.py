@@ -151,6 +151,10 @@ class Promissory(Asker):
         self._crash()
         await self._ended.wait()
 
+    def crash_at_next_commit(self) -> None:
+        """Crash instead of the next commit; it may be called from anywhere, also by a handler or an effect."""
+        self._is_crashing = True
+
     def _crash(self) -> None:
         self._is_crashing = True
         self._life.cancel()

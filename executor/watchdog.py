@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
 
+from executor import tracebacks
 from executor.hiding import hidden
 
 T = TypeVar("T")
@@ -65,5 +65,5 @@ class Watchdog:
             if step is not shown and blocked_seconds >= self._stack_seconds:
                 shown = step
                 frame = sys._current_frames().get(self._watched)
-                stack = "".join(traceback.format_stack(frame)) if frame is not None else None
+                stack = tracebacks.of_frame(frame) if frame is not None else None
                 self._log.error("handler_blocks", worker=step[0], seconds=round(blocked_seconds, 3), stack=stack)

@@ -28,7 +28,7 @@ def error_to_wire(exc: PromissoryError, *, invocation: str | None = None) -> dic
       exc: the error; its class gives the code.
       invocation: the id of the invocation that it is the outcome of, if it is one.
     """
-    message = exc.message
+    message = str(exc.message)
     if len(message) > MESSAGE_CHARS_MAX and not isinstance(exc, TerminalError):
         message = f"{message[:MESSAGE_CHARS_MAX]}… ({len(message)} characters)"
     wire: dict[str, Any] = {"code": exc.kind, "message": message}

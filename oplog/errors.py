@@ -173,6 +173,25 @@ class Paused(RequestError):
     kind = "paused"
 
 
+TEXT_CHARS_MAX = 16_384
+
+
+def say(error: BaseException) -> str:
+    """Return what an error says, its class first: valid Unicode of limited length, even if its `str` raises."""
+    try:
+        text = str(error)
+    except Exception as broken:
+        text = f"(its message cannot be had: {type(broken).__name__})"
+    return readable(f"{type(error).__name__}: {text}")
+
+
+def readable(text: str) -> str:
+    """Return a text that can be recorded and sent: valid Unicode of at most `TEXT_CHARS_MAX` characters or so."""
+    if len(text) > TEXT_CHARS_MAX:
+        text = f"{text[:TEXT_CHARS_MAX]}… ({len(text)} characters)"
+    return text.encode(errors="backslashreplace").decode()
+
+
 _TERMINAL_KINDS: dict[str, type[TerminalError]] = {
     cls.kind: cls
     for cls in (

@@ -82,10 +82,15 @@ def refresh(row: WorkerRow, was_runnable: bool, put: Put) -> bool:
     return is_runnable
 
 
-def _clear_error(row: WorkerRow, put: Put) -> None:
+def _clear_next_attempt(row: WorkerRow, put: Put) -> None:
     if row.next_attempt:
         put(Table.TIMERS, timer_key(row.next_attempt, row.ordinal, 0), None)
-    row.errored = row.errored_input = row.attempt = row.next_attempt = 0
+    row.next_attempt = 0
+
+
+def _clear_error(row: WorkerRow, put: Put) -> None:
+    _clear_next_attempt(row, put)
+    row.errored = row.errored_input = row.attempt = 0
 
 
 def _output(row: WorkerRow, put: Put) -> None:
@@ -233,7 +238,7 @@ def _errored(row: WorkerRow, index: OplogIndex, entry: e.Errored, _s: Any, _o: O
 
 
 def _interrupted(row: WorkerRow, _i: OplogIndex, _e: Any, _s: Any, _o: OrdinalOf, put: Put) -> None:
-    _clear_error(row, put)
+    _clear_next_attempt(row, put)  # the error stays to be seen
     row.condition = Condition.INTERRUPTED
 
 

@@ -67,8 +67,10 @@ def check_worker_name(name: str) -> str:
         size_bytes = len(name.encode())
     except UnicodeEncodeError:
         raise BadArguments(f"worker name {name!r} is not valid Unicode") from None
-    if not 1 <= size_bytes <= WORKER_NAME_BYTES_MAX:
-        raise BadArguments(f"worker name has {size_bytes} bytes of UTF-8, allowed are 1 to {WORKER_NAME_BYTES_MAX}")
+    if not name:
+        raise BadArguments("the worker's name is empty")
+    if size_bytes > WORKER_NAME_BYTES_MAX:
+        raise BadArguments(f"worker name has {size_bytes} bytes of UTF-8, the limit is {WORKER_NAME_BYTES_MAX}")
     if any(ch < " " or "\x7f" <= ch <= "\x9f" for ch in name):
         raise BadArguments(f"worker name {name!r} holds a control character")
     return name

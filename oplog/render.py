@@ -15,6 +15,9 @@ from oplog.ids import WorkerId
 MASK = "***"
 """What stands for the seed: whoever knows it can make the worker's awakeable ids."""
 
+DEPTH_MAX = 48
+"""JSON nested deeper than this, or with integers beyond 64 bits, is shown as the bytes that it is."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -74,18 +77,26 @@ def _json(data: bytes) -> Any:
     """Show a field that holds JSON text as what it says; other bytes as base64."""
     try:
         return _portable(msgspec.json.decode(data))
-    except ValueError:
+    except (ValueError, RecursionError):
         return base64.b64encode(data).decode()
 
 
-def _portable(value: Any) -> Any:
-    """Show integers beyond 64 bits as text: not every reader, and no frame of the admin socket, has them."""
+def _portable(value: Any, depth: int = 0) -> Any:
+    """Return a JSON value that every reader, and a frame of the admin socket, can hold.
+
+    Raises:
+      ValueError: it is nested too deeply, or holds an integer beyond 64 bits.
+    """
+    if depth > DEPTH_MAX:
+        raise ValueError("nested too deeply")
     if isinstance(value, list):
-        return [_portable(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _portable(item) for key, item in value.items()}
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return str(value)
+        for item in value:
+            _portable(item, depth + 1)
+    elif isinstance(value, dict):
+        for item in value.values():
+            _portable(item, depth + 1)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ValueError("an integer beyond 64 bits")
     return value
 
 
@@ -101,7 +112,7 @@ def _outcome(outcome: e.Value | e.Failure | e.SameAs) -> dict[str, Any]:
         value = msgspec.json.decode(outcome.data)
         if msgspec.json.encode(value) == outcome.data:
             return {"value": _portable(value)}
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     return payload(outcome.data)
 

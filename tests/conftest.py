@@ -8,11 +8,13 @@ import pytest
 from hypothesis import Phase, settings
 
 import executor.testing
+from tests.daemons import Daemons
 
 # Explaining a failure costs minutes where an example is a whole executor.
-settings.register_profile("promissory", phases=[phase for phase in Phase if phase is not Phase.explain])
+PHASES = [phase for phase in Phase if phase is not Phase.explain]
+settings.register_profile("promissory", phases=PHASES)
+settings.register_profile("soak", phases=PHASES, max_examples=2_000)
 settings.load_profile("promissory")
-from tests.daemons import Daemons
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,6 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if not config.pluginmanager.is_registered(executor.testing):
         config.pluginmanager.register(executor.testing, "promissory")
+    if config.getoption("--soak"):
+        settings.load_profile("soak")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,7 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from oplog.entries import Abandoned, Completed, Failure, Value
-from oplog.errors import TerminalError
+from oplog.errors import TerminalError, say
 from workers.futures import DONE, FAILED, PENDING, Cancelled, Invocation, Task, given_up
 from workers.guard import Context, current
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CANCEL_ROUNDS_MAX = 100
 """How often the coroutines that a handler leaves behind may await on after `Cancelled`."""
+
+CODE_MAX = 2**31 - 1
 
 CANCELLED = Failure("cancelled", "the invocation was cancelled", 409)
 
@@ -41,7 +43,7 @@ def end(machine: Machine, invocation: Invocation, task: Task[Any], state: int, o
     if task._state == PENDING:
         task._settle(state, outcome)
     elif state == FAILED and not isinstance(outcome, Cancelled) and not machine.too_large:
-        machine.logs.append(("warning", f"a coroutine that was given up raised {type(outcome).__name__}: {outcome}"))
+        machine.logs.append(("warning", f"a coroutine that was given up raised {say(outcome)}"))
 
 
 def complete(machine: Machine, invocation: Invocation, main: Task[Any]) -> None:
@@ -116,6 +118,8 @@ def failure_of(error: TerminalError) -> Failure:
     try:
         message = str(error).encode(errors="backslashreplace").decode()
         code = int(error.code)
+        if not -CODE_MAX <= code <= CODE_MAX:
+            raise OverflowError
     except Exception as broken:
         message, code = f"{type(error).__name__} whose message cannot be had: {type(broken).__name__}", 500
     return Failure(error.kind, message, code)

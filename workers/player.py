@@ -26,7 +26,7 @@ from oplog.entries import (
     Started,
     Updated,
 )
-from oplog.errors import BadArguments, BadHandler, NewerFormat, NonDeterminismError
+from oplog.errors import BadArguments, BadHandler, NewerFormat, NonDeterminismError, say
 from oplog.ids import OplogIndex, WorkerId
 from workers.component import Component
 from workers.definition import Worker
@@ -320,7 +320,7 @@ class Player:
             raise
         except BaseException as error:
             self.close()
-            found = str(error) if isinstance(error, NonDeterminismError) else f"{type(error).__name__}: {error}"
+            found = str(error) if isinstance(error, NonDeterminismError) else say(error)
             raise self._error(index, describe(entry), found) from error
         if not outputs or outputs[0] != entry:
             raise self._diverged(index, entry, outputs[0] if outputs else None)

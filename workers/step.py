@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from oplog.entries import Entry
-from oplog.errors import WorkerError
+from oplog.errors import WorkerError, say
 from oplog.ids import OplogIndex, WorkerId
 
 
@@ -26,6 +26,6 @@ class StepFailed(WorkerError):
     kind = "step_failed"
 
     def __init__(self, worker: WorkerId, index: OplogIndex, cause: BaseException) -> None:
-        super().__init__(f"{type(cause).__name__}: {cause}", worker=str(worker), index=index)
+        super().__init__(say(cause), worker=str(worker), index=index)
         self.input = index
         self.cause = cause

@@ -15,7 +15,7 @@ import typer
 
 from executor.cli import admin, invocation, invoke, oplog, promise, serve, worker
 from executor.cli.output import one_line
-from oplog.errors import PromissoryError
+from oplog.errors import PromissoryError, RequestError
 
 __all__ = ["main"]
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except _UsageError as exc:
         return _fail_usage(exc)
     except PromissoryError as exc:
-        return _fail(str(exc), 1)
+        return _fail(_explained(exc), 1)
     except BrokenPipeError:
         # Whoever read our output has seen enough; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,6 +84,13 @@ def _show_version(given: bool) -> None:
             found = "(run from its sources)"
         typer.echo(f"promissory {found}")
         raise typer.Exit
+
+
+def _explained(error: PromissoryError) -> str:
+    """Add what would have been right, where the message does not say it itself."""
+    if not isinstance(error, RequestError) or not error.expected or error.expected in error.message:
+        return str(error)
+    return f"{error} (there is: {error.expected})"
 
 
 def _fail(message: str, status: int) -> int:

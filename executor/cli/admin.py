@@ -40,7 +40,10 @@ def status(
 
 
 def verify(data: options.Data = options.DEFAULT_DATA, as_json: options.Json = False) -> None:
-    """Check every entry and recompute every table from them; an executor may be running."""
+    """Check the whole record.
+
+    Every entry is read, every table computed from them again and compared; an executor may be running.
+    """
     _require(data)
     from executor.offline import verify as findings_of
 
@@ -63,7 +66,10 @@ def backup(
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="A directory that is not there yet, or empty.")],
     data: options.Data = options.DEFAULT_DATA,
 ) -> None:
-    """Copy the data directory, as of one moment; an executor may be running."""
+    """Copy the data directory.
+
+    The copy is that of one moment; an executor may be running.
+    """
     _require(data)
     from executor.offline import backup as copy
 

@@ -33,7 +33,10 @@ def oplog(
     socket: options.Socket = None,
     as_json: options.Json = False,
 ) -> None:
-    """Print a worker's oplog; without --follow no executor needs to run."""
+    """Print a worker's oplog.
+
+    Without --follow no executor needs to run.
+    """
     if follow:
         _follow(options.socket_path(data, socket), worker, first, limit, as_json=as_json)
         return

@@ -59,7 +59,10 @@ def register(
     socket: options.Socket = None,
     as_json: options.Json = False,
 ) -> None:
-    """Have a running executor import modules and run their workers; remembered across restarts."""
+    """Add modules to a running executor.
+
+    Their workers are served, and remembered across restarts.
+    """
     path = options.socket_path(data, socket)
     names = request(path, "component.register", modules=modules, directory=str(Path.cwd()))
     if as_json:

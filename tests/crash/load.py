@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import trio
 
 from executor.client import Client, Disconnected, connect
-from oplog.errors import StoreFailed
+from oplog.errors import NotFound, StoreFailed
 
 CLIENTS = 32
 COUNTERS = 12
@@ -54,8 +55,8 @@ class Ledger:
     acknowledged: int = 0
     serial: int = 0
     goal: int = 0
-    reached: trio.Event = field(default_factory=trio.Event)
-    """Set when as much as `goal` has been acknowledged."""
+    at_goal: Callable[[], None] = lambda: None
+    """Called once, within the very acknowledgement that reaches `goal`."""
 
     def new_key(self) -> str:
         self.serial += 1
@@ -63,8 +64,8 @@ class Ledger:
 
     def acknowledge(self) -> None:
         self.acknowledged += 1
-        if self.acknowledged >= self.goal:
-            self.reached.set()
+        if self.acknowledged == self.goal:
+            self.at_goal()
 
     def note_result(self, call: Call, result: Any) -> None:
         """Take down a result; a second one for a key must be the first again."""
@@ -97,10 +98,11 @@ async def perform(client: Client, ledger: Ledger, call: Call) -> Any:
     return result
 
 
-async def send(client: Client, ledger: Ledger, call: Call) -> None:
-    """Have it invoked without waiting for the result."""
+async def send(client: Client, ledger: Ledger, call: Call, delay: float | None = None) -> None:
+    """Have it invoked, now or later, without waiting for the result."""
     ledger.asked[call.key] = call
-    ledger.note_invocation(call, await client.send(call.uri, call.function, *call.args, key=call.key))
+    invocation = await client.send(call.uri, call.function, *call.args, key=call.key, delay=delay)
+    ledger.note_invocation(call, invocation)
 
 
 async def find_promise(client: Client, ledger: Ledger, call: Call, asks_max: int = ASKS_MAX) -> str | None:
@@ -138,17 +140,21 @@ class Load:
             self._read,
             self._again,
             self._relay,
+            self._interrupt,
         ]
         while True:
-            (action,) = self._rng.choices(actions, weights=(40, 15, 15, 15, 7, 8))
+            (action,) = self._rng.choices(actions, weights=(40, 15, 15, 14, 7, 8, 1))
             await action(client)
 
     async def _add(self, client: Client) -> None:
         ledger, rng = self._ledger, self._rng
-        function = rng.choice(["add", "add", "add_with_effect", "add_at_once"])
+        function = rng.choice(["add", "add", "add_with_effect", "add_at_once", "add_at_second_try"])
         key = ledger.new_key()
         call = Call(f"counter/c{rng.randrange(COUNTERS)}", function, (key, rng.randrange(1, 100)), key)
-        await perform(client, ledger, call)
+        if rng.random() < 0.1:
+            await send(client, ledger, call, delay=rng.random() * 0.5)
+        else:
+            await perform(client, ledger, call)
 
     async def _gate(self, client: Client) -> None:
         ledger, rng = self._ledger, self._rng
@@ -181,6 +187,12 @@ class Load:
             assert ledger.settled.setdefault(promise, text.encode()) == text.encode(), f"{promise} was settled twice"
         ledger.known_settled.add(promise)
 
+    async def _interrupt(self, client: Client) -> None:
+        worker = f"counter/c{self._rng.randrange(COUNTERS)}"
+        with suppress(NotFound):
+            await client.request("worker.interrupt", worker=worker)
+            await client.request("worker.resume", worker=worker)
+
     async def _read(self, client: Client) -> None:
         ledger, rng = self._ledger, self._rng
         await client.query(f"worker://counter/c{rng.randrange(COUNTERS)}", "sum")
@@ -208,27 +220,45 @@ async def check_promise(client: Client, ledger: Ledger, promise: str) -> bytes:
     return payload
 
 
-async def load_until_it_dies(socket: Path, ledger: Ledger, rng: random.Random, end: Callable[[], Any]) -> None:
-    """Keep 32 clients busy, end the daemon at a random moment by `end`, and return when every client has noticed."""
+async def load_until_it_dies(
+    socket: Path, ledger: Ledger, rng: random.Random, strike: Callable[[], None], wait: Callable[[], Any]
+) -> None:
+    """Keep 32 clients busy, strike at a random moment, and return when every client has noticed.
+
+    Half of the strikes fall within the moment in which an acknowledgement arrives: whatever was told too early, before
+    it was durable, is then lost.
+    """
+    reached = trio.Event()
+    was_struck = False
+    extra_seconds = rng.choice([None, rng.random() * 0.02])
+
+    def strike_now() -> None:
+        nonlocal was_struck
+        was_struck = True
+        strike()
+
+    def at_goal() -> None:
+        if extra_seconds is None:
+            strike_now()
+        reached.set()
+
     ledger.goal = ledger.acknowledged + rng.randrange(20, 1500)
-    ledger.reached = trio.Event()
-    extra_seconds = rng.random() * 0.02
-    was_ended = False
+    ledger.at_goal = at_goal
 
     async def one(load: Load) -> None:
         try:
             async with connect(socket) as client:
                 await load.run(client)
         except (Disconnected, StoreFailed) as error:
-            if not was_ended or (isinstance(error, StoreFailed) and "stopping" not in str(error)):
+            if not was_struck or (isinstance(error, StoreFailed) and "stopping" not in str(error)):
                 raise
 
     async def end_it() -> None:
-        nonlocal was_ended
-        await ledger.reached.wait()
-        await trio.sleep(extra_seconds)
-        was_ended = True
-        await trio.to_thread.run_sync(end)
+        await reached.wait()
+        if extra_seconds is not None:
+            await trio.sleep(extra_seconds)
+            strike_now()
+        await trio.to_thread.run_sync(wait)
 
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:

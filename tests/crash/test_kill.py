@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,17 @@ from oplog.codec import decode_entry
 from oplog.entries import Ended, Invoked, Run, Started
 from oplog.environment import Environment
 from oplog.tables import PAIR, Table
-from tests.crash.load import COUNTERS, Ledger, check_promise, find_promise, load_until_it_dies, perform, settle
+from tests.crash.load import (
+    COUNTERS,
+    Call,
+    Ledger,
+    check_promise,
+    find_promise,
+    load_until_it_dies,
+    perform,
+    send,
+    settle,
+)
 from tests.daemons import Daemon, Daemons
 
 ROUNDS = 20
@@ -64,13 +75,16 @@ class Generation:
         trio.run(trio.sleep, self.rng.random() * longest_seconds)
         self.daemon.kill()
 
-    def end(self) -> None:
-        """End the daemon: mostly as a crash does, at times in order, so that not every start is a careful one."""
-        if self.rng.random() < 0.8:
-            self.daemon.kill()
-        else:
-            assert self.daemon.stop() == 0
-            assert self.daemon.events("stopped")
+    async def load(self) -> None:
+        """Load the daemon until it ends: mostly by a crash, at times in order, so that not all starts are careful."""
+        daemon = self.daemon
+        number = signal.SIGKILL if self.rng.random() < 0.8 else signal.SIGTERM
+        await load_until_it_dies(
+            daemon.socket, self.ledger, self.rng, lambda: daemon.signal(number), lambda: daemon.wait()
+        )
+        if number == signal.SIGTERM:
+            assert daemon.process.returncode == 0
+            assert daemon.events("stopped")
 
     def check_the_dead(self) -> None:
         """Assert what must be so of the record and of the effects while no daemon runs."""
@@ -98,11 +112,17 @@ class Generation:
 
     async def _resume_innocents(self, client: Client) -> None:
         """Whoever was being activated when the process ended may be paused, and nobody else."""
+        key = self.ledger.new_key()
+        # What is durable after this holds what the start itself appended.
+        await send(client, self.ledger, Call(f"gate/{key}", "wait", (key,), key))
         async with client.stream("worker.list", status="paused") as paused:
             rows = [row async for row in paused]
         for row in rows:
             assert row["last_error"].startswith("ProcessEnded: "), row
         self.resumed_count += len(rows)
+        async with client.stream("worker.list", status="interrupted") as interrupted:
+            for worker in [row["worker"] async for row in interrupted]:
+                await client.request("worker.resume", worker=worker)
         assert await client.request("worker.resume", all=True) == {"resumed": len(rows)}
 
     async def _ask_again(self, client: Client, everything: bool) -> None:
@@ -215,7 +235,7 @@ def test_kill_at_random_moments(tmp_path: Path, daemons: Daemons, generation: in
 
         async def one_round() -> None:
             await rounds.check_the_living(everything=False)
-            await load_until_it_dies(rounds.daemon.socket, rounds.ledger, rounds.rng, rounds.end)
+            await rounds.load()
 
         trio.run(one_round)
         rounds.check_the_dead()

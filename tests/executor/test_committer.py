@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ import workers
 from executor.config import Config
 from executor.core import Executor, running
 from executor.embedded import Embedded
+from oplog.check import check
 from oplog.environment import Environment, StorePanicked
 from oplog.errors import StoreFailed
 from oplog.tables import Table
@@ -360,3 +362,30 @@ async def test_units_share_a_commit(promissory: Any) -> None:
 
     assert promissory.executor.record.commits_count - before <= 3
     assert promissory.executor.environment.count(Table.WORKERS) == 50
+
+
+async def test_a_store_that_cannot_grow_fails_commits_and_recovers(tmp_path: Path) -> None:
+    """When the file system refuses to let the data grow, nothing is lost or claimed; with room again all goes on."""
+    text = "x" * 200_000
+    async with running(tmp_path, Config()) as executor, trio.open_nursery() as nursery:
+        executor.registry.add([Mailer])
+        executor.start()
+        client = Embedded(executor, nursery)
+        assert await client.invoke("worker://mailer/1", "note", "kept") == 1
+        over, go_on = trio.Event(), executor.committer._on_backoff_over
+        executor.committer._on_backoff_over = lambda: (go_on(), over.set())[0]
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "data.mdb").stat().st_size + 65_536, hard))
+        try:
+            with pytest.raises(StoreFailed):
+                await client.invoke("worker://mailer/1", "note", text)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+        with trio.fail_after(30):
+            await over.wait()
+            assert await client.query("worker://mailer/1", "all_sent") == ["kept"]
+            assert await client.invoke("worker://mailer/1", "note", text) == 2
+        nursery.cancel_scope.cancel()
+    with Environment(tmp_path, readonly=True) as environment:
+        assert list(check(environment)) == []

@@ -16,12 +16,13 @@ import trio
 from executor.client import connect
 from executor.offline import read_oplog, verify
 from oplog.environment import Environment
-from oplog.errors import NotFound, PromissoryError, StoreFailed
+from oplog.errors import BadArguments, NotFound, PromissoryError, StoreFailed
 from oplog.tables import FORMAT_VERSION, Table
 from tests.daemons import Daemon, Daemons
 
 JOBS = '''
 import os
+import sys
 import workers
 
 def through_pipes(begun, go_on):
@@ -39,6 +40,10 @@ class Job(workers.Worker):
     @workers.handler
     async def wait(self, begun: str, go_on: str) -> str:
         return await workers.run(through_pipes, begun, go_on)
+
+    @workers.query
+    def path(self) -> list:
+        return sys.path
 
     @workers.query
     def process(self) -> list:
@@ -217,8 +222,9 @@ def test_module_that_does_not_import(app: App, text: str | None, says: str) -> N
     if text is not None:
         app.write("broken", text)
     assert says in app.refusal("jobs", "broken")
-    with Environment(app.data, readonly=True) as environment:
-        assert environment.count(Table.COMPONENTS) == 0
+    if app.data.exists():
+        with Environment(app.data, readonly=True) as environment:
+            assert environment.count(Table.COMPONENTS) == 0
 
 
 def test_newer_format(app: App) -> None:
@@ -326,6 +332,21 @@ async def test_bad_register_changes_nothing(app: App) -> None:
         assert (await client.request("status"))["components"] == ["job"]
         assert await client.invoke("worker://job/a", "say", "x") == "x"
     assert daemon.stop() == 0
+
+
+async def test_bad_directory_poisons_nothing(app: App, tmp_path: Path) -> None:
+    """A directory that modules cannot come from is refused, and no later import looks there."""
+    daemon = app.serve("jobs")
+    (tmp_path / "file").write_text("")
+    async with connect(daemon.socket) as client:
+        for directory in ("", ".", "app", "/no/such/place", str(tmp_path / "file"), "/tmp/\0", "/" + "x" * 5000):
+            with pytest.raises(BadArguments):
+                await client.request("component.register", modules=["later"], directory=directory)
+        app.write("later", JOBS.replace("class Job", "class Later"))
+        request = {"modules": ["later"], "directory": str(app.directory)}
+        assert await client.request("component.register", **request) == ["later"]
+        path = await client.query("worker://job/a", "path")
+    assert [entry for entry in path if entry.startswith(str(tmp_path)) or "\0" in entry] == [str(app.directory)]
 
 
 async def test_remembered_module_that_is_gone(app: App, pipes: Pipes) -> None:

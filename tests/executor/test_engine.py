@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import subprocess
+import threading
 from typing import Any
 
+import pytest
+import trio
 from attrs import field
 
 import workers
+from oplog.environment import Environment
+from oplog.errors import OplogCorrupt, Paused, PromissoryError, TerminalError
+from oplog.tables import Table, oplog_key
 
 
 class Greeter(workers.Worker):
@@ -46,3 +55,357 @@ async def test_a_waiting_worker_survives_a_crash(promissory: Any) -> None:
 
     assert await promissory.complete_promise(promise, b"now") is True
     assert await promissory.attach(invocation) == "now"
+
+
+attempts: list[str] = []
+mended: set[str] = set()
+
+
+class Fragile(workers.Worker):
+    done: list[str] = field(factory=list)
+
+    @workers.handler
+    async def until(self, count: int, tag: str) -> str:
+        attempts.append(tag)
+        self.done.append(tag)
+        if attempts.count(tag) < count:
+            raise ValueError(f"attempt {attempts.count(tag)}")
+        return tag
+
+    @workers.handler
+    async def until_mended(self, tag: str) -> str:
+        promise = workers.create_promise()
+        attempts.append(tag)
+        if tag not in mended:
+            raise ZeroDivisionError("not mended")
+        workers.complete_promise(promise, b"x")
+        return tag
+
+    @workers.handler
+    async def exits(self, how: str) -> None:
+        raise {"exit": SystemExit, "base": BaseException, "generator": GeneratorExit}[how](how)
+
+    @workers.handler
+    async def wait(self) -> str:
+        return (await workers.await_promise(workers.create_promise())).decode()
+
+    @workers.query
+    def all_done(self) -> list[str]:
+        return self.done
+
+
+@pytest.fixture
+def fragile(promissory: Any) -> Any:
+    attempts.clear()
+    mended.clear()
+    promissory.register(Fragile)
+    return promissory
+
+
+async def test_a_failing_step_is_tried_again_with_backoff(fragile: Any) -> None:
+    """An exception is noted, and after an exponential backoff the same input is applied to a worker read back."""
+    began = trio.current_time()
+
+    assert await fragile.invoke("fragile/1", "until", 4, "x") == "x"
+
+    assert attempts.count("x") == 4
+    errors = [entry for entry in await fragile.oplog("fragile/1") if entry["kind"] == "Errored"]
+    assert [entry["attempt"] for entry in errors] == [1, 2, 3]
+    assert 0.35 * 0.85 <= trio.current_time() - began <= 0.35 * 1.15 + 0.01
+    assert await fragile.query("fragile/1", "all_done") == ["x"]
+    assert (await fragile.worker("fragile/1"))["status"] == "idle"
+
+
+async def test_a_worker_that_keeps_failing_pauses(fragile: Any) -> None:
+    """After the last attempt the worker pauses; whoever waits is told at once, with the worker's error."""
+    with pytest.raises(Paused, match="not mended"):
+        await fragile.invoke("fragile/1", "until_mended", "x", key="k")
+
+    assert attempts == ["x"] * 10
+    shown = await fragile.worker("fragile/1")
+    assert shown["status"] == "paused"
+    assert (shown["attempt"], shown["error"]) == (10, "ZeroDivisionError: not mended")
+    assert "until_mended" in shown["traceback"]
+    with pytest.raises(Paused, match="not mended"):
+        await fragile.invoke("fragile/1", "until_mended", "x", key="k")
+    assert await fragile.request("worker.list", status="paused") == {"more": False}
+
+
+async def test_resume_goes_on_once_the_code_is_mended(fragile: Any) -> None:
+    """A resumed worker applies the failing input again, with its attempts counted anew, also after a crash."""
+    for _ in range(2):
+        with pytest.raises(Paused):
+            await fragile.invoke("fragile/1", "until_mended", "x", key="k")
+        assert len(attempts) % 10 == 0
+        await fragile.simulate_crash()
+        assert (await fragile.worker("fragile/1"))["status"] == "paused"
+        if len(attempts) == 20:
+            mended.add("x")
+        await fragile.resume("fragile/1")
+        await trio.sleep(100)
+
+    assert await fragile.invoke("fragile/1", "until_mended", "x", key="k") == "x"
+
+
+async def test_resume_all_resumes_every_paused_worker(fragile: Any) -> None:
+    """`resume` with `all` lets every paused worker go on and says how many."""
+    for n in range(3):
+        with pytest.raises(Paused):
+            await fragile.invoke(f"fragile/{n}", "until_mended", "x", key="k")
+    mended.add("x")
+
+    assert await fragile.request("worker.resume", all=True) == {"resumed": 3}
+    assert [await fragile.invoke(f"fragile/{n}", "until_mended", "x", key="k") for n in range(3)] == ["x"] * 3
+
+
+async def test_a_retry_survives_a_crash(fragile: Any) -> None:
+    """A worker between attempts is tried again after a restart, with its count going on."""
+    invocation = await fragile.send("fragile/1", "until", 5, "x")
+    await fragile.quiet()
+    await trio.sleep(0.2)
+    assert (await fragile.worker("fragile/1"))["status"] == "retrying"
+    before = len(attempts)
+    await fragile.simulate_crash()
+
+    assert await fragile.attach(invocation) == "x"
+    assert 1 < before < len(attempts) == 5
+
+
+@pytest.mark.parametrize("how", ["exit", "base", "generator"])
+async def test_base_exceptions_are_retried_like_any_other(fragile: Any, how: str) -> None:
+    """`SystemExit` and its like in a handler never reach the executor: they are errors of that step."""
+    with pytest.raises(Paused, match=how):
+        await fragile.invoke("fragile/1", "exits", how)
+    assert await fragile.invoke("fragile/2", "until", 1, "fine") == "fine"
+
+
+async def test_the_step_that_fails_costs_no_other_its_result(fragile: Any) -> None:
+    """Invocations before a failing one keep their results, those after it wait for it."""
+    assert await fragile.invoke("fragile/1", "until", 1, "before") == "before"
+    await fragile.send("fragile/1", "until_mended", "x")
+    after = await fragile.send("fragile/1", "until", 1, "after")
+    await trio.sleep(200)
+    assert "after" not in attempts
+
+    mended.add("x")
+    await fragile.resume("fragile/1")
+    assert await fragile.attach(after) == "after"
+
+
+async def test_an_interrupted_worker_takes_no_step_until_resumed(fragile: Any) -> None:
+    """Interrupting stops a worker, also across a crash; what is appended meanwhile is applied after `resume`."""
+    invocation = await fragile.send("fragile/1", "wait")
+    [promise] = await fragile.promises()
+    await fragile.interrupt("fragile/1")
+    assert await fragile.complete_promise(promise, b"now") is True
+    later = await fragile.send("fragile/1", "until", 1, "later")
+    await fragile.simulate_crash()
+    await trio.sleep(100)
+    assert (await fragile.worker("fragile/1"))["status"] == "interrupted"
+    assert attempts == []
+
+    await fragile.resume("fragile/1")
+
+    assert await fragile.attach(invocation) == "now"
+    assert await fragile.attach(later) == "later"
+
+
+class Rude(workers.Worker):
+    """Does in its handlers everything that a handler must not do."""
+
+    count: int = 0
+
+    @workers.handler
+    async def do(self, what: str) -> None:
+        self.count += 1
+        try:
+            await RUDE[what]()
+        except Exception:
+            if what.startswith("caught"):
+                return
+            raise
+
+    @workers.handler
+    async def fine(self) -> int:
+        return self.count
+
+
+async def _nursery() -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep, 0)
+
+
+async def _trio_sleep() -> None:
+    await trio.sleep(1)
+
+
+async def _cancel_scope() -> None:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await trio.lowlevel.checkpoint()
+
+
+async def _asyncio_sleep() -> None:
+    await asyncio.sleep(1)
+
+
+async def _asyncio_zero() -> None:
+    await asyncio.sleep(0)
+
+
+async def _thread() -> None:
+    threading.Thread(target=print).start()
+
+
+async def _file() -> None:
+    with open("/etc/hostname") as file:  # noqa: PTH123
+        file.read()
+
+
+async def _socket() -> None:
+    socket.create_connection(("127.0.0.1", 9))
+
+
+async def _subprocess() -> None:
+    subprocess.run(["true"], check=False)
+
+
+async def _to_thread() -> None:
+    await trio.to_thread.run_sync(print)
+
+
+async def _foreign() -> None:
+    class Foreign:
+        def __await__(self) -> Any:
+            yield "not ours"
+
+    await Foreign()
+
+
+RUDE: dict[str, Any] = {
+    "nursery": _nursery,
+    "caught nursery": _nursery,
+    "trio sleep": _trio_sleep,
+    "cancel scope": _cancel_scope,
+    "asyncio sleep": _asyncio_sleep,
+    "asyncio sleep(0)": _asyncio_zero,
+    "thread": _thread,
+    "file": _file,
+    "caught file": _file,
+    "socket": _socket,
+    "subprocess": _subprocess,
+    "caught subprocess": _subprocess,
+    "to_thread": _to_thread,
+    "foreign awaitable": _foreign,
+}
+
+
+@pytest.mark.parametrize("what", list(RUDE))
+async def test_what_a_handler_must_not_do_pauses_only_its_worker(promissory: Any, what: str) -> None:
+    """Reaching past the host is a `NonDeterminismError` that says what to do instead; the executor is unharmed."""
+    promissory.register(Rude, Greeter)
+
+    with pytest.raises(Paused, match="NonDeterminismError"):
+        await promissory.invoke("rude/1", "do", what)
+
+    shown = await promissory.worker("rude/1")
+    assert shown["status"] == "paused"
+    assert "run" in shown["error"]
+    assert shown["attempt"] == 1
+    assert await promissory.invoke("rude/2", "fine") == 0
+    assert await promissory.invoke("greeter/1", "greet", "ada") == "hello ada"
+
+
+async def test_a_corrupt_entry_pauses_only_its_worker(promissory: Any) -> None:
+    """A worker whose record is damaged is paused with `OplogCorrupt` and the index; all others run."""
+    promissory.register(Greeter)
+    for n in (1, 2):
+        await promissory.invoke(f"greeter/{n}", "greet", "ada")
+    await promissory.stop()
+    with Environment(promissory.data) as environment:
+        key = oplog_key(1, 2)
+        row = environment.get(Table.OPLOG, key)
+        assert row is not None
+        environment.commit({Table.OPLOG: {key: row[:-1] + bytes([row[-1] ^ 1])}})
+    await promissory.start()
+    promissory.excuse("greeter/1")
+    promissory.is_checked_at_end = False
+
+    with pytest.raises(PromissoryError):
+        await promissory.invoke("greeter/1", "greet", "eve")
+
+    shown = await promissory.worker("greeter/1")
+    assert shown["status"] == "paused"
+    assert "OplogCorrupt" in shown["error"]
+    assert "entry 2" in shown["error"]
+    assert await promissory.invoke("greeter/2", "greet", "eve") == "hello eve"
+    with pytest.raises(OplogCorrupt):
+        await promissory.query("greeter/1", "names")
+
+
+async def test_code_that_does_something_else_pauses_the_worker(promissory: Any) -> None:
+    """When the code no longer does what is recorded, the worker pauses at once and says where they part."""
+
+    class Greeter(workers.Worker):  # the next version of the one above
+        greeted: list[str] = field(factory=list)
+
+        @workers.handler
+        async def wait(self) -> str:
+            await workers.sleep(1)
+            return "changed"
+
+    promissory.register(globals()["Greeter"])
+    invocation = await promissory.send("greeter/1", "wait")
+    [promise] = await promissory.promises()
+    promissory.register(Greeter)
+    await promissory.simulate_crash()
+    promissory.excuse("greeter/1")
+    await promissory.complete_promise(promise, b"x")
+
+    with pytest.raises(Paused, match="NonDeterminismError"):
+        await promissory.attach(invocation)
+    promissory.register(globals()["Greeter"])
+    await promissory.simulate_crash()
+    await promissory.resume("greeter/1")
+    assert await promissory.attach(invocation) == "x"
+
+
+async def test_a_handler_that_is_gone_pauses_the_worker(promissory: Any) -> None:
+    """A recorded invocation of a function that the class no longer has pauses its worker, not others."""
+
+    class Greeter(workers.Worker):  # the next version of the one above
+        greeted: list[str] = field(factory=list)
+
+        @workers.handler
+        async def other(self) -> str:
+            return "other"
+
+    promissory.register(globals()["Greeter"])
+    await promissory.send("greeter/1", "wait")
+    promissory.register(Greeter)
+    await promissory.simulate_crash()
+    promissory.excuse("greeter/1")
+
+    with pytest.raises(Paused, match="wait"):
+        await promissory.invoke("greeter/1", "other")
+    assert await promissory.invoke("greeter/2", "other") == "other"
+
+
+async def test_more_than_a_step_may_do_fails_the_invocation(promissory: Any) -> None:
+    """A step past its limits fails its invocation terminally; the worker goes on."""
+
+    class Greedy(workers.Worker):
+        @workers.handler
+        async def many(self) -> None:
+            for _ in range(5_000):
+                workers.create_promise()
+
+        @workers.handler
+        async def fine(self) -> str:
+            return "fine"
+
+    promissory.register(Greedy)
+
+    with pytest.raises(TerminalError, match="4096"):
+        await promissory.invoke("greedy/1", "many")
+    assert await promissory.invoke("greedy/1", "fine") == "fine"

@@ -44,6 +44,52 @@ class Waiter(workers.Worker):
         return False
 
 
+class Hasty(workers.Worker):
+    """Starts several calls on one promise within one step."""
+
+    @workers.handler
+    async def complete_then_await(self) -> list[str]:
+        promise = workers.create_promise()
+        completing = workers.complete_promise(promise, b"x")
+        awaiting = workers.await_promise(promise)
+        polling = workers.poll_promise(promise)
+        settled, payload, polled = await workers.gather(completing, awaiting, polling)
+        return [str(settled), payload.decode(), str(polled)]
+
+    @workers.handler
+    async def complete_and_leave(self) -> str:
+        promise = workers.create_promise()
+        workers.poll_promise(promise)
+        workers.await_promise(promise)
+        workers.complete_promise(promise, b"left")
+        return str(promise)
+
+    @workers.handler
+    async def delete_and_leave(self) -> str:
+        promise = workers.create_promise()
+        workers.await_promise(promise)
+        workers.delete_promise(promise)
+        workers.delete_promise(promise)
+        return str(promise)
+
+
+async def test_calls_of_one_step_each_end_once(promissory: Any) -> None:
+    """A wait that the same step's completion wakes ends once, whichever of the two was called first."""
+    promissory.register(Hasty)
+
+    assert await promissory.invoke("hasty/1", "complete_then_await") == ["True", "x", "b'x'"]
+
+
+async def test_what_is_left_open_is_done_but_not_waited_for(promissory: Any) -> None:
+    """A completion or deletion that nobody awaits happens all the same; an abandoned call gets no `Ended`."""
+    promissory.register(Hasty)
+
+    assert await promissory.await_promise(await promissory.invoke("hasty/1", "complete_and_leave")) == b"left"
+    with pytest.raises(PromiseDeleted):
+        await promissory.await_promise(await promissory.invoke("hasty/1", "delete_and_leave"))
+    assert "Ended" not in {entry["kind"] for entry in await promissory.oplog("hasty/1")}
+
+
 @pytest.fixture
 async def promise(promissory: Any) -> str:
     """A pending promise of a worker at rest."""

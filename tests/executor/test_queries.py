@@ -98,11 +98,14 @@ async def test_a_query_sees_the_state_before_a_failing_input(ledger: Any) -> Non
 
 @pytest.mark.parametrize(
     ("query", "error"),
-    [("change", PromissoryError), ("create", PromissoryError), ("read_file", NonDeterminismError), ("fail", WorkerError)],
+    [
+        ("change", PromissoryError),
+        ("create", PromissoryError),
+        ("read_file", NonDeterminismError),
+        ("fail", WorkerError),
+    ],
 )
-async def test_a_query_that_does_what_it_may_not_fails_alone(
-    ledger: Any, query: str, error: type[Exception]
-) -> None:
+async def test_a_query_that_does_what_it_may_not_fails_alone(ledger: Any, query: str, error: type[Exception]) -> None:
     """Setting a field, a host function, opening a file and any exception are the asker's error; the worker goes on."""
     await ledger.invoke("ledger/1", "write", "one")
 

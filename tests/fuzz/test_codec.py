@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from contextlib import suppress
 
 import cbor2
 import pytest
@@ -51,8 +52,7 @@ def survives(record: bytes) -> bool:
     """Decode a record: True if it is one. Whatever decodes can also be shown and written again."""
     try:
         entry = decode_entry(KEY, record)
-    except (OplogCorrupt, NewerFormat) as error:
-        assert error.message
+    except (OplogCorrupt, NewerFormat):
         return False
     assert render(1, entry)["kind"] == type(entry).__name__
     assert decode_entry(KEY, encode_entry(KEY, entry)) == entry
@@ -133,7 +133,5 @@ def test_records_of_any_bytes(record: bytes, key: bytes) -> None:
 def test_cbor_bombs(body: bytes) -> None:
     """Deep nesting, lengths beyond memory, tags, indefinite lengths and bad UTF-8 are corrupt."""
     assert not survives(forged(body))
-    try:
+    with suppress(OplogCorrupt):
         decode_cbor(body)
-    except OplogCorrupt:
-        pass

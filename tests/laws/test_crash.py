@@ -21,6 +21,9 @@ SHAPES = (
     "timed_out",
     "left_open",
     "crossing",
+    "hasty",
+    "let_go",
+    "cancelled",
 )
 
 
@@ -43,7 +46,7 @@ def test_a_crash_at_every_commit_ends_in_the_same_results(stage: Any, shape: str
         assert crashed.performed_again == set(), f"crashed at commit {n}"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2, deadline=None)
 @given(st.data())
 def test_crashes_anywhere_end_in_the_same_results(stage: Any, data: st.DataObject) -> None:
     """Several crashes within one scenario of several workers change no result."""

@@ -18,7 +18,7 @@ def once(performed: Any) -> bool:
     return all(count == 1 for count in performed.values())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2, deadline=None)
 @given(st.data())
 def test_evictions_change_nothing(stage: Any, data: st.DataObject) -> None:
     """With room for one worker in memory, results are the same and every effect is performed once."""
@@ -32,7 +32,7 @@ def test_evictions_change_nothing(stage: Any, data: st.DataObject) -> None:
     assert crowded.performed == calm.performed
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2, deadline=None)
 @given(st.data())
 def test_failed_commits_perform_nothing_twice(stage: Any, data: st.DataObject) -> None:
     """Whichever commits fail, also many in a row, results are the same and every effect is performed once."""
@@ -60,7 +60,7 @@ def test_every_commit_may_fail(stage: Any, in_a_row: int) -> None:
         assert once(failed.performed), f"commit {n} failed"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2, deadline=None)
 @given(st.data())
 def test_with_crashes_and_failures_what_has_ended_is_not_performed_again(stage: Any, data: st.DataObject) -> None:
     """An effect whose `Ended` is durable is never performed again, after any mix of crashes, failures, evictions."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oplog.entries import Role
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2, deadline=None)
 @given(st.data())
 def test_replay_of_a_live_oplog_gives_the_same_state_and_outputs(stage: Any, data: st.DataObject) -> None:
     """At any moment of a scenario, replaying a worker's oplog gives the outputs recorded and the state in memory."""
@@ -28,7 +28,7 @@ def test_replay_of_a_live_oplog_gives_the_same_state_and_outputs(stage: Any, dat
     assert moments > len(scenario)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2, deadline=None)
 @given(st.data())
 def test_replay_of_a_prefix_is_a_prefix(stage: Any, data: st.DataObject) -> None:
     """An oplog cut after any unit replays; what follows continues it to the same state as if it was never cut."""

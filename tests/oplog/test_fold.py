@@ -269,7 +269,6 @@ def test_an_error_is_retried_on_time() -> None:
         (started(e.CreatePromise(None)), "suspended"),
         (e.Applied(40, index(9)), "suspended"),
         (e.Resumed(40, "cli"), "suspended"),
-        (e.Interrupted(40, "cli"), "interrupted"),
         (e.Removed(40, NAMED, "cli"), "deleted"),
     ],
 )
@@ -284,6 +283,18 @@ def test_an_error_matters_until_it_is_over(entry: e.Entry, status: str) -> None:
     assert changes[Table.TIMERS, timer_key(60, ORDINAL, 0)] is None
     assert (row.errored, row.errored_input, row.attempt, row.next_attempt) == (0, 0, 0, 0)
     assert row.status == status
+
+
+def test_an_interrupted_worker_still_shows_its_error() -> None:
+    """Interrupting a worker between attempts takes the next one back and leaves its error to be seen."""
+    row = row_with(
+        condition=Condition.RETRYING, errored=8, errored_input=2, attempt=1, next_attempt=60, last_timestamp=39
+    )
+
+    changes = apply(row, e.Interrupted(40, "cli"))
+
+    assert changes[Table.TIMERS, timer_key(60, ORDINAL, 0)] is None
+    assert (row.errored, row.next_attempt, row.status) == (8, 0, "interrupted")
 
 
 @pytest.mark.parametrize("condition", [Condition.PAUSED, Condition.INTERRUPTED])
