@@ -208,6 +208,7 @@ class Executor:
     def _read_back(self, error: StoreFailed) -> None:
         """Drop everything in memory that is not durable."""
         self.residents.drop_all()
+        self.engine.held.clear()
         env = self.environment
         self.watchers.drop_unless(
             lambda ordinal, index: env.get(Table.PROMISES, PAIR.pack(ordinal, index)) is not None, error

@@ -77,6 +77,11 @@ class Engine:
         self._chance = chance
         self._log = structlog.get_logger("promissory.worker")
         self.is_stopped = False
+        self.is_careful = False
+        """Whether, after unclean ends, only the worker that `admit` names gets turns."""
+        self._admitted: Activation | None = None
+        self.held: list[Activation] = []
+        """Those that wait to be admitted."""
         self.replayed_count = 0
         self.steps_count = 0
 
@@ -94,11 +99,22 @@ class Engine:
                 self._promises.wake_more()
             if ready:
                 activation = ready.popleft()
-                activation.is_queued = False
-                self.turn(activation)
+                if self.is_careful and activation is not self._admitted:
+                    self.held.append(activation)
+                else:
+                    activation.is_queued = False
+                    self.turn(activation)
             if time.perf_counter() > deadline:
                 break
         return not self.is_stopped and bool(ready or self._promises.waking)
+
+    def admit(self, activation: Activation) -> None:
+        """Give turns to this worker and, while `is_careful`, to no other."""
+        self._admitted = activation
+        if activation in self.held:
+            self.held.remove(activation)
+            activation.is_queued = False
+        self._residents.push(activation)
 
     def turn(self, activation: Activation) -> None:
         """Do the next thing for a worker: a slice of its replay, its queries, or one step."""

@@ -61,6 +61,7 @@ class Recovery:
         before = env.get(Table.META, _RUNNING_KEY)
         self.unclean_count = 0 if before is None else U64.unpack(before)[0] + 1
         self.is_careful = self.unclean_count >= CAREFUL_AFTER_UNCLEAN
+        self._engine.is_careful = self.is_careful
         # At once: a worker that ends the process in its first step must not end it before it is counted.
         env.commit({Table.META: {_RUNNING_KEY: U64.pack(self.unclean_count)}})
         named = env.get(Table.META, _ACTIVATING_KEY)
@@ -104,8 +105,10 @@ class Recovery:
                     await trio.lowlevel.checkpoint()
         if self.is_careful:
             count += await self._fire_carefully()
+            while self._engine.held:  # those that requests have woken meanwhile
+                await self._activate_carefully(self._engine.held[0])
             await self._name(None)
-        self.is_careful = False
+        self.is_careful = self._engine.is_careful = False
         self.is_done.set()
         if count or self.unclean_count:
             self._log.info("recovered", workers=count)
@@ -125,12 +128,13 @@ class Recovery:
                 count += 1
                 await self._name(activation.row)
                 self._engine.fire(TimerKind(kind[0]), ordinal, index)
+                self._engine.admit(activation)
                 await self._settled(activation)
         return count
 
     async def _activate_carefully(self, activation: Activation) -> None:
         await self._name(activation.row)
-        self._residents.push(activation)
+        self._engine.admit(activation)
         await self._settled(activation)
 
     async def _settled(self, activation: Activation) -> None:

@@ -100,6 +100,25 @@ async def test_a_worker_that_ends_the_process_is_paused(steady: Any) -> None:
     assert await steady.attach(invocation) == "defused"
 
 
+async def test_a_worker_that_a_request_activates_waits_to_be_named_too(steady: Any) -> None:
+    """While workers are activated one at a time, one that a request wakes waits its turn, and is found out as well."""
+    for n in range(5):
+        await steady.send(f"steady/{n}", "steps", f"{n}.")
+    await steady.simulate_crash()
+    await steady.quiet()
+    await steady.simulate_crash()
+    fuses.append(steady.crash_at_next_commit)
+    assert steady.executor.recovery.is_careful
+    await steady.send("bomb/1", "explode")
+    assert steady.executor.recovery.is_careful
+    await steady.has_crashed.wait()
+    await steady.start()
+    await trio.sleep(60)
+
+    assert [path for path in await steady.workers() if (await steady.worker(path))["status"] == "paused"] == ["bomb/1"]
+    fuses.clear()
+
+
 async def test_a_clean_end_is_not_counted(steady: Any) -> None:
     """Stopping in order leaves no trace of an unclean end, and surviving one for a while forgets it."""
     assert steady.executor.recovery.unclean_count == 0
