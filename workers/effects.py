@@ -160,9 +160,7 @@ def _examine(function: Callable[..., Any]) -> Shape:
     if not hasattr(plain, "__qualname__"):
         plain = type(plain).__call__
     name = plain.__qualname__.removesuffix(".__call__")
-    return Shape(
-        id(function), Run(name), inspect.iscoroutinefunction(plain), _result(name, plain)
-    )
+    return Shape(id(function), Run(name), inspect.iscoroutinefunction(plain), _result(name, plain))
 
 
 def _result(name: str, annotated: Any) -> Result:

@@ -1,83 +1,20 @@
-"""The daemon from outside: how it starts, what it refuses to start on, what it remembers, and how it ends."""
+"""The daemon from outside: how it ends, its socket, what it remembers, and its process."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
-import trio
 
 from executor.client import connect
-from executor.offline import read_oplog, verify
-from oplog.environment import Environment
+from executor.offline import verify
 from oplog.errors import BadArguments, NotFound, PromissoryError, StoreFailed
-from oplog.tables import FORMAT_VERSION, Table
-from tests.daemons import Daemon, Daemons
-
-JOBS = '''
-import os
-import sys
-import workers
-
-def through_pipes(begun, go_on):
-    """Say that it has begun, and wait to be told to go on."""
-    with open(begun, "w") as out:
-        out.write("begun")
-    with open(go_on) as told:
-        return told.read()
-
-class Job(workers.Worker):
-    @workers.handler
-    async def say(self, word: str) -> str:
-        return word
-
-    @workers.handler
-    async def wait(self, begun: str, go_on: str) -> str:
-        return await workers.run(through_pipes, begun, go_on)
-
-    @workers.query
-    def path(self) -> list:
-        return sys.path
-
-    @workers.query
-    def process(self) -> list:
-        return [os.getpid(), os.environ.get("PYTHONHASHSEED"), hash("x"), workers.__file__]
-'''
-
-
-class App:
-    """A user's directory with modules, beside the data that a daemon keeps for them."""
-
-    def __init__(self, directory: Path, daemons: Daemons) -> None:
-        self.directory = directory / "app"
-        self.directory.mkdir()
-        self.data = directory / "data"
-        self._daemons = daemons
-        self.write("jobs", JOBS)
-
-    def write(self, module: str, text: str) -> None:
-        (self.directory / f"{module}.py").write_text(text)
-
-    def start(self, *arguments: str, **options: Any) -> Daemon:
-        return self._daemons.start(options.pop("data", self.data), *arguments, cwd=self.directory, **options)
-
-    def serve(self, *arguments: str, **options: Any) -> Daemon:
-        return self.start(*arguments, **options).serving()
-
-    def refusal(self, *arguments: str, **options: Any) -> str:
-        """Start a daemon that must not start; return its one line."""
-        daemon = self.start(*arguments, **options)
-        assert daemon.wait() == 1, daemon.log
-        (line,) = daemon.texts()
-        assert line.startswith("promissory: "), line
-        assert daemon.events("serving") == []
-        return line
+from tests.app import JOBS, App, Pipes, kinds
+from tests.daemons import Daemons
 
 
 @pytest.fixture
@@ -85,31 +22,9 @@ def app(tmp_path: Path, daemons: Daemons) -> App:
     return App(tmp_path, daemons)
 
 
-class Pipes:
-    """The two pipes through which a test and a side effect in the daemon wait for each other."""
-
-    def __init__(self, directory: Path) -> None:
-        self.begun, self.go_on = str(directory / "begun"), str(directory / "go-on")
-        os.mkfifo(self.begun)
-        os.mkfifo(self.go_on)
-
-    async def has_begun(self) -> None:
-        with trio.fail_after(60):
-            said = await trio.to_thread.run_sync(Path(self.begun).read_text, abandon_on_cancel=True)
-        assert said == "begun"
-
-    async def tell(self, text: str) -> None:
-        with trio.fail_after(60):
-            await trio.to_thread.run_sync(Path(self.go_on).write_text, text, abandon_on_cancel=True)
-
-
 @pytest.fixture
 def pipes(tmp_path: Path) -> Pipes:
     return Pipes(tmp_path)
-
-
-def kinds(data: Path, name: str) -> list[str]:
-    return [row["kind"] for row in read_oplog(data, "job", name, 1)]
 
 
 # How it ends.
@@ -176,88 +91,6 @@ async def test_signal_right_after_serving(app: App) -> None:
     """Whoever reads `serving` can have it stopped in order."""
     for _ in range(3):
         assert app.serve("jobs").stop() == 0
-
-
-# What it refuses to start on: status 1, one line, no traceback.
-
-
-def test_taken_lock(app: App) -> None:
-    """A second daemon on the same data says who has it."""
-    daemon = app.serve("jobs")
-    line = app.refusal("jobs")
-    assert "in use by another executor" in line
-    assert str(daemon.pid) in line
-    assert daemon.process.poll() is None
-    assert daemon.socket.is_socket()
-
-
-def test_long_socket_path(app: App, tmp_path: Path) -> None:
-    """A socket path over 107 bytes is refused before anything is bound."""
-    assert "107" in app.refusal("jobs", "--socket", str(tmp_path / ("s" * 120)))
-
-
-def test_something_else_in_the_sockets_place(app: App, tmp_path: Path) -> None:
-    """What is not a socket is never removed."""
-    precious = tmp_path / "precious"
-    precious.write_text("text")
-    assert "is not a socket" in app.refusal("jobs", "--socket", str(precious))
-    assert precious.read_text() == "text"
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        (None, "does not import"),
-        ("import nothing_of_this_name", "nothing_of_this_name"),
-        ("def f(:", "SyntaxError"),
-        ("1 / 0", "division by zero"),
-        ("raise SystemExit('bye')", "bye"),
-        ("raise ValueError('two\\nlines')", "two lines"),
-        ("x = 1", "defines no Worker"),
-        ("import workers\nclass W(workers.Worker):\n    @workers.handler\n    def f(self) -> int: ...", "f"),
-    ],
-)
-def test_module_that_does_not_import(app: App, text: str | None, says: str) -> None:
-    """A module on the command line that cannot be served stops `serve`, and is not remembered."""
-    if text is not None:
-        app.write("broken", text)
-    assert says in app.refusal("jobs", "broken")
-    if app.data.exists():
-        with Environment(app.data, readonly=True) as environment:
-            assert environment.count(Table.COMPONENTS) == 0
-
-
-def test_newer_format(app: App) -> None:
-    """Data of a newer format is refused with both versions."""
-    with Environment(app.data) as environment:
-        environment.commit({Table.META: {b"format": (FORMAT_VERSION + 1).to_bytes(4, "big")}})
-    line = app.refusal("jobs")
-    assert f"format {FORMAT_VERSION + 1}" in line
-
-
-def test_data_that_is_none(app: App, tmp_path: Path) -> None:
-    """A data directory that is a file, or holds no LMDB data, is refused."""
-    (tmp_path / "file").write_text("text")
-    assert "file" in app.refusal("jobs", data=tmp_path / "file")
-    app.data.mkdir()
-    (app.data / "data.mdb").write_bytes(b"no data" * 4096)
-    assert str(app.data) in app.refusal("jobs")
-
-
-@pytest.mark.parametrize(
-    ("config", "environment", "says"),
-    [
-        ("nonsense_max = 1", {}, "nonsense_max"),
-        ("idle_seconds = ", {}, "promissory.toml"),
-        ("connections_max = -1", {}, "connections_max"),
-        ("", {"PROMISSORY_FRAME_BYTES_MAX": "many"}, "frame_bytes_max"),
-    ],
-)
-def test_bad_configuration(app: App, config: str, environment: dict[str, str | None], says: str) -> None:
-    """A configuration that is wrong is refused with the key."""
-    app.data.mkdir()
-    (app.data / "promissory.toml").write_text(config)
-    assert says in app.refusal("jobs", environment=environment)
 
 
 # The socket.

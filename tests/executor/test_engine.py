@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import subprocess
-import threading
 from typing import Any
 
 import pytest
@@ -208,112 +204,6 @@ async def test_an_interrupted_worker_takes_no_step_until_resumed(fragile: Any) -
 
     assert await fragile.attach(invocation) == "now"
     assert await fragile.attach(later) == "later"
-
-
-class Rude(workers.Worker):
-    """Does in its handlers everything that a handler must not do."""
-
-    count: int = 0
-
-    @workers.handler
-    async def do(self, what: str) -> None:
-        self.count += 1
-        try:
-            await RUDE[what]()
-        except Exception:
-            if what.startswith("caught"):
-                return
-            raise
-
-    @workers.handler
-    async def fine(self) -> int:
-        return self.count
-
-
-async def _nursery() -> None:
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.sleep, 0)
-
-
-async def _trio_sleep() -> None:
-    await trio.sleep(1)
-
-
-async def _cancel_scope() -> None:
-    with trio.CancelScope() as scope:
-        scope.cancel()
-        await trio.lowlevel.checkpoint()
-
-
-async def _asyncio_sleep() -> None:
-    await asyncio.sleep(1)
-
-
-async def _asyncio_zero() -> None:
-    await asyncio.sleep(0)
-
-
-async def _thread() -> None:
-    threading.Thread(target=print).start()
-
-
-async def _file() -> None:
-    with open("/etc/hostname") as file:  # noqa: PTH123
-        file.read()
-
-
-async def _socket() -> None:
-    socket.create_connection(("127.0.0.1", 9))
-
-
-async def _subprocess() -> None:
-    subprocess.run(["true"], check=False)
-
-
-async def _to_thread() -> None:
-    await trio.to_thread.run_sync(print)
-
-
-async def _foreign() -> None:
-    class Foreign:
-        def __await__(self) -> Any:
-            yield "not ours"
-
-    await Foreign()
-
-
-RUDE: dict[str, Any] = {
-    "nursery": _nursery,
-    "caught nursery": _nursery,
-    "trio sleep": _trio_sleep,
-    "cancel scope": _cancel_scope,
-    "asyncio sleep": _asyncio_sleep,
-    "asyncio sleep(0)": _asyncio_zero,
-    "thread": _thread,
-    "file": _file,
-    "caught file": _file,
-    "socket": _socket,
-    "subprocess": _subprocess,
-    "caught subprocess": _subprocess,
-    "to_thread": _to_thread,
-    "foreign awaitable": _foreign,
-}
-
-
-@pytest.mark.parametrize("what", list(RUDE))
-async def test_what_a_handler_must_not_do_pauses_only_its_worker(promissory: Any, what: str) -> None:
-    """Reaching past the host is a `NonDeterminismError` that says what to do instead; the executor is unharmed."""
-    promissory.register(Rude, Greeter)
-
-    with pytest.raises(Paused, match="NonDeterminismError"):
-        await promissory.invoke("rude/1", "do", what)
-
-    shown = await promissory.worker("rude/1")
-    assert shown["status"] == "paused"
-    assert "run" in shown["error"]
-    assert shown["attempt"] == 1
-    assert await promissory.invoke("rude/2", "fine") == 0
-    assert await promissory.invoke("greeter/1", "greet", "ada") == "hello ada"
 
 
 async def test_a_corrupt_entry_pauses_only_its_worker(promissory: Any) -> None:

@@ -8,28 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-SHAPES = (
-    "plain",
-    "promise",
-    "promises",
-    "runs",
-    "slow",
-    "hopeless",
-    "retried",
-    "gathered",
-    "raced",
-    "timed_out",
-    "left_open",
-    "crossing",
-    "hasty",
-    "let_go",
-    "cancelled",
-)
-
-
-def test_the_corpus_is_whole(stage: Any) -> None:
-    """Every shape of the corpus is crashed at every commit below."""
-    assert set(SHAPES) == set(stage.shapes)
+from tests.laws.corpus import SHAPES
 
 
 @pytest.mark.parametrize("shape", SHAPES)
