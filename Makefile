@@ -24,7 +24,7 @@ check: $(VENV)/.installed
 	$(BIN)/python -m pytest -q tests/test_shape.py
 
 soak: $(VENV)/.installed
-	$(BIN)/python -m pytest --soak tests/crash tests/laws
+	$(BIN)/python -m pytest --soak --timeout 7200 tests/crash tests/laws
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench

@@ -116,6 +116,12 @@ class Engine:
             activation.is_queued = False
         self._residents.push(activation)
 
+    def admit_all(self) -> None:
+        """Give turns to every worker again, also to those held since the last one was named."""
+        self.is_careful = False
+        for activation in list(self.held):
+            self.admit(activation)
+
     def turn(self, activation: Activation) -> None:
         """Do the next thing for a worker: a slice of its replay, its queries, or one step."""
         if not activation.row.life:

@@ -108,7 +108,8 @@ class Recovery:
             while self._engine.held:  # those that requests have woken meanwhile
                 await self._activate_carefully(self._engine.held[0])
             await self._name(None)
-        self.is_careful = self._engine.is_careful = False
+        self.is_careful = False
+        self._engine.admit_all()
         self.is_done.set()
         if count or self.unclean_count:
             self._log.info("recovered", workers=count)

@@ -37,3 +37,15 @@ def test_crashes_anywhere_end_in_the_same_results(stage: Any, data: st.DataObjec
 
     assert (crashed.results, crashed.traces) == (calm.results, calm.traces)
     assert crashed.performed_again == set()
+
+
+def test_a_worker_woken_at_the_end_of_a_careful_start_is_not_forgotten(stage: Any) -> None:
+    """Whoever is woken while recovery, one at a time after unclean ends, comes to its end still gets its turn."""
+    shapes = (("b", "promise", 1.5), ("b", "hasty", 0.0), ("a", "promise", 0.0), ("a", "plain", 1.5))
+    scenario = tuple(stage.action(*shape) for shape in shapes)
+    calm = stage.play(scenario)
+
+    for n in range(3, 40):
+        crashed = stage.play(scenario, crash_at={1, 2, n}, with_last=False)
+
+        assert (crashed.results, crashed.traces) == (calm.results, calm.traces)
