@@ -117,6 +117,7 @@ class Committer:
       on_failure: called after a failed commit, when the record has dropped what was not durable; the executor reads
         everything back. Nothing is committed for a backoff after it returns.
       on_backoff_over: called when commits are taken again.
+      is_eager: take the next batch the moment that the last is durable, not in the next tick of the loop.
     """
 
     def __init__(
@@ -125,11 +126,14 @@ class Committer:
         submit: Submit,
         on_failure: Callable[[StoreFailed], None],
         on_backoff_over: Callable[[], None],
+        *,
+        is_eager: bool = False,
     ) -> None:
         self._record = record
         self._submit = submit
         self._on_failure = on_failure
         self._on_backoff_over = on_backoff_over
+        self._is_eager = is_eager
         self._work = trio.Event()
         self._committed = trio.Event()
         self._in_flight: Batch | None = None
@@ -141,6 +145,8 @@ class Committer:
 
     def wake(self) -> None:
         """Say that there is something to commit; it is taken in the loop's next tick, with what else has come."""
+        if self._is_eager and self._in_flight is not None:
+            return  # it is taken when that one is durable
         if not self._work.is_set():
             self._work.set()
 
@@ -180,7 +186,10 @@ class Committer:
             self._record.committed(batch)
             committed, self._committed = self._committed, trio.Event()
             committed.set()
-            self._work.set()
+            if self._is_eager:
+                self.flush()
+            else:
+                self._work.set()
             return
         if isinstance(error, StorePanicked):
             self._log.critical("store_panicked", error=str(error))

@@ -90,6 +90,7 @@ class Executor:
             self._thread.submit if self._thread is not None else inline(commit),
             self._read_back,
             self._go_on,
+            is_eager=threads,
         )
         self.record.wake = self.committer.wake
         self.registry = Registry(environment)

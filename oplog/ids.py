@@ -28,6 +28,7 @@ WORKER_NAME_BYTES_MAX = 256
 
 _COMPONENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _ESCAPES = re.compile(r"%(2F|25)?")
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -118,7 +119,7 @@ class InvocationId:
 
     def __str__(self) -> str:
         raw = self.worker_id.component_id + self.oplog_idx.to_bytes(8, "big") + self.worker_id.worker_name.encode()
-        return "inv_1" + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        return "inv_1" + binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=").decode()
 
     @classmethod
     def parse(cls, text: str) -> InvocationId:

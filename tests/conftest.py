@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts what it puts in the background with SIGINT ignored, and Python then leaves it so: no test of Ctrl-C
+    # would end, nor would a daemon that inherits it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not config.pluginmanager.is_registered(executor.testing):
         config.pluginmanager.register(executor.testing, "promissory")
     if config.getoption("--soak"):
