@@ -134,6 +134,7 @@ class Committer:
         self._on_failure = on_failure
         self._on_backoff_over = on_backoff_over
         self._is_eager = is_eager
+        self._is_closed = False
         self._work = trio.Event()
         self._committed = trio.Event()
         self._in_flight: Batch | None = None
@@ -153,12 +154,16 @@ class Committer:
     def flush(self) -> None:
         """Have what was appended committed now, if the disk is free; whole units only, so call it between them."""
         record = self._record
-        if self._in_flight is not None or self.is_backing_off or self._panic is not None:
+        if self._in_flight is not None or self.is_backing_off or self._panic is not None or self._is_closed:
             return
         record.seal()
         if record.sealed:
             self._in_flight = record.sealed[0]
             self._submit(self._in_flight.changes, self._done)
+
+    def close(self) -> None:
+        """Hand over nothing more: whoever commits is about to end."""
+        self._is_closed = True
 
     async def run(self) -> None:
         """Flush whenever something was appended, until cancelled.

@@ -281,6 +281,7 @@ class Executor:
     def close(self) -> None:
         """End the executor's threads; its tasks must have ended."""
         self.effects.close()
+        self.committer.close()
         if self._thread is not None:
             self._thread.close()
         if self.watchdog is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -20,8 +19,6 @@ from executor.registry import load
 from executor.server import Server
 from oplog.errors import PromissoryError
 
-GC_THRESHOLD = 20_000
-"""Allocations between collections: next to nothing that an invocation makes is cyclic."""
 SWITCH_INTERVAL_SECONDS = 0.0005
 """How soon the committer's thread gets the interpreter back from a busy loop."""
 
@@ -60,7 +57,6 @@ def run(
 async def _serve(modules: list[str], directory: str, data: Path, socket: Path, config: Config) -> None:
     log = structlog.get_logger("promissory.daemon")
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    gc.set_threshold(GC_THRESHOLD)
     async with running(data, config) as executor:
         executor.registry.add_modules(modules, directory)
         executor.registry.load_remembered()

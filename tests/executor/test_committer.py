@@ -389,3 +389,16 @@ async def test_a_store_that_cannot_grow_fails_commits_and_recovers(tmp_path: Pat
         nursery.cancel_scope.cancel()
     with Environment(tmp_path, readonly=True) as environment:
         assert list(check(environment)) == []
+
+
+async def test_nothing_is_handed_over_after_the_end(tmp_path: Path) -> None:
+    """What is appended when the committer's thread has ended is left alone: handing it over would wait for ever."""
+    async with running(tmp_path / "data", Config()) as executor:
+        executor.start()
+        await executor.committer.drain()
+        ended = executor
+    ended.record.put(Table.META, b"late", b"row")
+
+    ended.committer.flush()
+
+    assert not ended.record.batch.is_empty
