@@ -60,12 +60,6 @@ class Watchers:
         for key in [key for key in self._waiting if not is_durable(*key)]:
             _tell(self._waiting.pop(key), None, error, None)
 
-    def drop_all(self, error: PromissoryError) -> None:
-        """Tell everybody that the executor ends."""
-        everybody, self._waiting = self._waiting, {}
-        for waiting in everybody.values():
-            _tell(waiting, None, error, None)
-
     def count(self) -> int:
         """Return how many wait."""
         return sum(map(len, self._waiting.values()))

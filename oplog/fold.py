@@ -93,13 +93,18 @@ def _clear_error(row: WorkerRow, put: Put) -> None:
     row.errored = row.errored_input = row.attempt = 0
 
 
+def _went_through(row: WorkerRow, put: Put) -> None:
+    """End the row of attempts at an input whose step has succeeded; only a person ends a pause."""
+    if row.errored and row.condition in (Condition.NONE, Condition.RETRYING):
+        row.condition = Condition.NONE
+        _clear_error(row, put)
+
+
 def _output(row: WorkerRow, put: Put) -> None:
     """Account for an output: the step that an input had failed in went through, and one input was applied."""
     if row.unapplied == 1:
         row.unapplied = 0
-    if row.errored and row.condition in (Condition.NONE, Condition.RETRYING):
-        row.condition = Condition.NONE
-        _clear_error(row, put)
+    _went_through(row, put)
 
 
 def _created(row: WorkerRow, index: OplogIndex, entry: e.Created, _s: Any, _o: OrdinalOf, put: Put) -> None:
@@ -257,9 +262,7 @@ def _removed(row: WorkerRow, _i: OplogIndex, entry: e.Removed, _s: Any, _o: Ordi
 
 def _applied(row: WorkerRow, _i: OplogIndex, _e: Any, _s: Any, _o: OrdinalOf, put: Put) -> None:
     row.unapplied = 0
-    if row.errored and row.condition in (Condition.NONE, Condition.RETRYING):
-        row.condition = Condition.NONE
-        _clear_error(row, put)
+    _went_through(row, put)
 
 
 def _nothing(*_: Any) -> None:
