@@ -2,8 +2,8 @@
 
 One snapshot, one walk over `OPLOG`. Keys are ordered by worker, so a worker's rows in `WORKERS`, `PROMISES` and
 `IDEMPOTENCY` are compared when its last entry has been read, and forgotten. The rows of the other derived tables are
-ordered by something else; they are few (open waits, pending timers, runnable workers, one id each) and kept until the
-end. Where an entry is missing or wrong nothing can be computed from it: that worker's rows are then not compared.
+ordered by something else; they are few (open waits, pending timers, runnable workers, an id or two each) and kept until
+the end. Where an entry is missing or wrong nothing can be computed from it: that worker's rows are then not compared.
 
 The kinds of findings:
 

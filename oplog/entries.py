@@ -5,7 +5,8 @@ machine never sees, an *order* is read by the replayer before it starts. Timesta
 
 They are `msgspec.Struct`s rather than attrs classes because replay builds one for each entry it reads: a struct
 costs a tenth of a frozen attrs instance, and the same declaration gives its bytes (`codec`, FORMAT.md) and checks
-every field of what is read. Fields are never reordered or removed; `tag` is the number of the kind in the record.
+every field of what is read. Fields are never reordered or removed, and one that is added comes last and has a default;
+`tag` is the number of the kind in the record.
 """
 
 from __future__ import annotations
@@ -111,7 +112,43 @@ class Sleep(Packed, frozen=True, tag=7):
     duration_us: Count
 
 
-Request: TypeAlias = CreatePromise | AwaitPromise | PollPromise | CompletePromise | DeletePromise | Run | Sleep
+class Call(Packed, frozen=True, tag=8):
+    """Invoke a handler of another worker, or of this one, and wait for its outcome.
+
+    A worker whose name is empty is a fresh one of an ephemeral component.
+    """
+
+    call: ClassVar[str] = "invoke_and_await"
+    worker: WorkerId
+    function: str
+    params: bytes
+    """JSON array."""
+
+
+class Send(Packed, frozen=True, tag=9):
+    """Invoke a handler without waiting for its outcome, at `due` if given; the value is the invocation's id."""
+
+    call: ClassVar[str] = "invoke"
+    worker: WorkerId
+    function: str
+    params: bytes
+    """JSON array."""
+    due: Count | None
+
+
+class Ask(Packed, frozen=True, tag=10):
+    """Ask a query of a worker."""
+
+    call: ClassVar[str] = "ask"
+    worker: WorkerId
+    function: str
+    params: bytes
+    """JSON array."""
+
+
+Request: TypeAlias = (
+    CreatePromise | AwaitPromise | PollPromise | CompletePromise | DeletePromise | Run | Sleep | Call | Send | Ask
+)
 
 
 class Entry(Packed, frozen=True):
@@ -151,6 +188,8 @@ class Invoked(Entry, frozen=True, tag=2):
     """The workers that wait, directly or not, for this invocation; the nearest last."""
     due: Count | None
     """When a delayed invocation is to be queued."""
+    retention_us: Count | None = None
+    """For the one invocation of an ephemeral worker: how long after its end the worker is removed."""
 
 
 class Started(Entry, frozen=True, tag=3):
@@ -170,7 +209,11 @@ class Ended(Entry, frozen=True, tag=4):
 
 
 class Cancelled(Entry, frozen=True, tag=5):
-    """An invocation is to be cancelled; `input` is the failing input whose place this takes."""
+    """An invocation is to be cancelled.
+
+    `input` is the failing input whose place this takes, or the invocation itself if its delay has not passed: this then
+    queues it, and it completes without having begun.
+    """
 
     role = Role.INPUT
     invocation: Index

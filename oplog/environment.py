@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -168,11 +168,6 @@ class Environment:
         with self._env.begin() as txn:
             row: bytes | None = txn.get(key, None, self._dbs[table])
             return row
-
-    def get_many(self, keys: Iterable[tuple[Table, bytes]]) -> list[bytes | None]:
-        """Return the durable rows under several keys, all of one snapshot."""
-        with self._env.begin() as txn:
-            return [txn.get(key, None, self._dbs[table]) for table, key in keys]
 
     def read(self, table: Table, first: bytes, end: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
         """Return at most `limit` durable rows from `first` on and before `end`, in order, of one snapshot."""

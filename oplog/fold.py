@@ -24,6 +24,7 @@ from oplog.tables import (
     WorkerRow,
     call_key,
     encode_promise,
+    ephemeral_key,
     idempotency_key,
     oplog_key,
     timer_key,
@@ -34,7 +35,7 @@ from oplog.tables import (
 
 # Looking up an enumeration's member costs as much as the put itself.
 _WORKERS, _PROMISES, _IDEMPOTENCY = Table.WORKERS, Table.PROMISES, Table.IDEMPOTENCY
-_PROMISE, _INVOCATION = PromiseKind.PROMISE, PromiseKind.INVOCATION
+_PROMISE, _INVOCATION, _CALL = PromiseKind.PROMISE, PromiseKind.INVOCATION, PromiseKind.CALL
 _PENDING, _RESOLVED, _REJECTED = PromiseState.PENDING, PromiseState.RESOLVED, PromiseState.REJECTED
 
 OrdinalOf = Callable[[WorkerId], "int | None"]
@@ -48,8 +49,9 @@ def apply(row: WorkerRow, index: int, entry: e.Entry, start: e.Entry | None, ord
       row: the worker's row before the entry; changed in place.
       index: where the entry stands; must be `row.last + 1`.
       entry: the entry.
-      start: the `Started` or `Invoked` that an `Ended`, `Abandoned`, `Completed`, `Settled` or `Deleted` refers to;
-        None for other kinds, and for an `Abandoned` whose call has already ended.
+      start: the `Started` or `Invoked` that an `Ended`, `Cancelled`, `Abandoned`, `Completed`, `Settled` or `Deleted`
+        refers to; None for other kinds, and for an `Abandoned` whose call has already ended. A `Cancelled` whose
+        invocation is completed may have either.
       ordinal_of: finds the owner of an awaited promise.
       put: receives the changed rows.
 
@@ -124,7 +126,10 @@ def _invoked(row: WorkerRow, index: OplogIndex, entry: e.Invoked, _s: Any, _o: O
         state = PromiseState.SCHEDULED
         put(Table.TIMERS, timer_key(entry.due, row.ordinal, index), TIMER_ROWS[TimerKind.INVOKE])
     put(_PROMISES, oplog_key(row.ordinal, index), encode_promise(_INVOCATION, state, entry.timestamp, 0))
-    put(_IDEMPOTENCY, key_of(row.ordinal, entry), worker_key(index))
+    key = key_of(row.ordinal, entry)
+    put(_IDEMPOTENCY, key, worker_key(index))
+    if entry.retention_us is not None:
+        put(Table.WORKER_IDS, ephemeral_key(row.worker_id.component_id, key[8:]), worker_key(row.ordinal))
 
 
 def key_of(ordinal: int, entry: e.Invoked) -> bytes:
@@ -139,8 +144,10 @@ def _started(row: WorkerRow, index: OplogIndex, entry: e.Started, _s: Any, ordin
     row.running = entry.invocation
     request: Any = entry.request
     kind = type(request)
-    if kind is e.Run:
+    if kind is e.Run or kind is e.Ask:
         row.open_runs += 1
+    elif kind is e.Call:
+        put(_PROMISES, oplog_key(row.ordinal, index), encode_promise(_CALL, _PENDING, entry.timestamp, 0))
     elif kind is e.AwaitPromise:
         put_waiter(row, index, request, ordinal_of, put, b"")
     elif kind is e.CreatePromise:
@@ -172,8 +179,10 @@ def _close(row: WorkerRow, index: int, start: e.Entry | None, ordinal_of: Ordina
         raise OplogCorrupt(f"entry {row.last} refers to {index}, which is not a Started", index=row.last)
     request: Any = start.request
     kind = type(request)
-    if kind is e.Run:
+    if kind is e.Run or kind is e.Ask:
         row.open_runs -= 1
+    elif kind is e.Call:
+        put(_PROMISES, oplog_key(row.ordinal, index), None)
     elif kind is e.AwaitPromise:
         put_waiter(row, index, request, ordinal_of, put, None)
     elif kind is e.Sleep:
@@ -182,14 +191,18 @@ def _close(row: WorkerRow, index: int, start: e.Entry | None, ordinal_of: Ordina
 
 def _ended(row: WorkerRow, _i: OplogIndex, entry: e.Ended, start: Any, ordinal_of: OrdinalOf, put: Put) -> None:
     if type(start) is e.Invoked and start.due is not None:
-        row.scheduled -= 1
-        row.pending += 1
-        promise = encode_promise(_INVOCATION, _PENDING, start.timestamp, 0)
-        put(_PROMISES, oplog_key(row.ordinal, entry.start), promise)
-        put(Table.TIMERS, timer_key(start.due, row.ordinal, entry.start), None)
+        _end_delay(row, entry.start, start, start.due, put)
         return
     _close(row, entry.start, start, ordinal_of, put)
     row.unapplied += 1
+
+
+def _end_delay(row: WorkerRow, index: OplogIndex, invoked: e.Invoked, due: int, put: Put) -> None:
+    """Queue a scheduled invocation."""
+    row.scheduled -= 1
+    row.pending += 1
+    put(_PROMISES, oplog_key(row.ordinal, index), encode_promise(_INVOCATION, _PENDING, invoked.timestamp, 0))
+    put(Table.TIMERS, timer_key(due, row.ordinal, index), None)
 
 
 def _abandoned(row: WorkerRow, _i: OplogIndex, entry: e.Abandoned, start: Any, ordinal_of: OrdinalOf, put: Put) -> None:
@@ -199,8 +212,11 @@ def _abandoned(row: WorkerRow, _i: OplogIndex, entry: e.Abandoned, start: Any, o
         _close(row, entry.start, start, ordinal_of, put)
 
 
-def _cancelled(row: WorkerRow, *_: Any) -> None:
+def _cancelled(row: WorkerRow, _i: OplogIndex, entry: e.Cancelled, start: Any, _o: OrdinalOf, put: Put) -> None:
     row.unapplied += 1
+    # It takes the place of the invocation: of one that fails to begin, or else of one that was not queued until now.
+    if entry.input == entry.invocation != row.errored_input and type(start) is e.Invoked and start.due is not None:
+        _end_delay(row, entry.invocation, start, start.due, put)
 
 
 def _completed(row: WorkerRow, index: OplogIndex, entry: e.Completed, start: Any, _o: OrdinalOf, put: Put) -> None:
@@ -211,6 +227,9 @@ def _completed(row: WorkerRow, index: OplogIndex, entry: e.Completed, start: Any
     state = _RESOLVED if type(entry.outcome) is e.Value else _REJECTED
     promise = encode_promise(_INVOCATION, state, start.timestamp, index)
     put(_PROMISES, oplog_key(row.ordinal, entry.invocation), promise)
+    if start.retention_us is not None:
+        due = entry.timestamp + start.retention_us
+        put(Table.TIMERS, timer_key(due, row.ordinal, index), TIMER_ROWS[TimerKind.EXPIRY])
 
 
 def _settled(row: WorkerRow, index: OplogIndex, entry: e.Settled, start: Any, _o: OrdinalOf, put: Put) -> None:

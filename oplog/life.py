@@ -5,6 +5,7 @@
 2. A call is `Started` in a running invocation and closed once: by `Ended`, by `Abandoned`, or by both in this order
    (the `Ended` was queued when the step ran that gave the call up). Creating a promise is no call that waits.
 3. An invocation is `Completed` once, when none of its calls is open; a promise is settled once, then perhaps deleted.
+4. A delayed invocation is queued once: by its `Ended`, or by a `Cancelled` that takes its place.
 
 What a life says is a plain list of problems; `check` adds whose they are.
 """
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from oplog import entries as e
+from oplog.ids import WorkerId
 
 Problem = tuple[str, str]
 """A kind of damage (`check.Finding`) and what is wrong."""
@@ -34,14 +36,18 @@ class Life:
 
     def _forget(self, first: int) -> None:
         self._first = first
+        self._worker_id: WorkerId | None = None
         self._running = 0
         self._calls: dict[int, e.Started] = {}
         self._closed: dict[int, str] = {}
+        self._is_ephemeral = False
         self._promises: dict[int, e.Started] = {}
         self._settled: dict[int, str] = {}
         self._invocations: dict[int, e.Invoked] = {}
         self._scheduled: set[int] = set()
         self._completed: set[int] = set()
+        self._failed: set[int] = set()
+        """The inputs that an `Errored` names."""
         self._outcomes: dict[int, int] = {}
         """The promise or invocation that each `Settled` or `Completed` gives an outcome to."""
 
@@ -89,8 +95,9 @@ class Life:
             self._is_alive = True
             self.is_whole = False
 
-    def _created(self, index: int, _: e.Created) -> None:
+    def _created(self, index: int, entry: e.Created) -> None:
         self._forget(index)
+        self._worker_id = entry.worker_id
         self._is_alive = self.is_whole = True
 
     def _removed(self, index: int, _: e.Removed) -> None:
@@ -98,11 +105,28 @@ class Life:
         self._is_alive = False
 
     def _invoked(self, index: int, entry: e.Invoked) -> None:
+        if (self._invocations or self._completed) and (entry.retention_us is not None or self._is_ephemeral):
+            self._say("twice", "an ephemeral worker has one invocation")
+        self._is_ephemeral = self._is_ephemeral or entry.retention_us is not None
         self._invocations[index] = entry
         if entry.due is not None:
             self._scheduled.add(index)
         if (entry.caller is None) != (entry.caller_start is None):
             self._say("reference", "a caller without its call, or a call without its caller")
+        if (entry.caller is None) == (entry.key is None):
+            self._say("reference", "a call has its caller for a key, everything else a key")
+        self._check_chain(entry)
+
+    def _check_chain(self, entry: e.Invoked) -> None:
+        chain = entry.chain
+        if not chain:
+            return
+        if chain[-1] != entry.caller:
+            self._say("reference", "the last of those that wait is not the caller")
+        if entry.due is not None:
+            self._say("reference", "somebody waits for a delayed invocation")
+        if len({*chain, self._worker_id}) <= len(chain):
+            self._say("reference", "a chain of callers that comes back to one of them")
 
     def _started(self, index: int, entry: e.Started) -> None:
         invocation = entry.invocation
@@ -187,13 +211,23 @@ class Life:
             self._outcomes[index] = promise
         return self._promises.get(promise)
 
-    def _cancelled(self, index: int, entry: e.Cancelled) -> None:
-        if entry.invocation not in self._invocations and entry.invocation not in self._completed:
-            self._say("reference", f"{entry.invocation} is not an invocation")
-        if entry.input is not None:
-            self._check_before(index, entry.input)
+    def _cancelled(self, index: int, entry: e.Cancelled) -> e.Entry | None:
+        invocation, replaced = entry.invocation, entry.input
+        invoked = self._invocations.get(invocation)
+        if invoked is None and invocation not in self._completed:
+            self._say("reference", f"{invocation} is not an invocation")
+        if invocation in self._scheduled:
+            self._scheduled.remove(invocation)
+            if replaced != invocation:
+                self._say("reference", f"invocation {invocation} is not queued yet, and this does not take its place")
+        elif replaced is not None and replaced not in self._failed:
+            self._say("reference", f"{replaced} is not an input that failed")
+        return invoked
 
     def _errored(self, index: int, entry: e.Errored) -> None:
+        self._failed.add(entry.input)
+        if entry.input in self._scheduled:
+            self._say("reference", f"invocation {entry.input} is not queued yet")
         self._check_before(index, entry.input)
 
     def _applied(self, index: int, entry: e.Applied) -> None:

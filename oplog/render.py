@@ -42,15 +42,12 @@ def render(index: int, entry: e.Entry) -> dict[str, Any]:
     """
     shown: dict[str, Any] = {"index": index, "kind": type(entry).__name__, "timestamp": rfc3339(entry.timestamp)}
     for name in entry.__struct_fields__[1:]:
-        value = getattr(entry, name)
-        special = _FIELDS.get((type(entry), name))
-        if special is not None:
-            shown[name] = special(value)
-        elif name == "request":
-            shown["call"] = value.call
-            shown.update((field, _plain(getattr(value, field))) for field in value.__struct_fields__)
+        if name == "request":
+            request = entry.request  # type: ignore[attr-defined]
+            shown["call"] = request.call
+            shown.update((field, _field(request, field)) for field in request.__struct_fields__)
         else:
-            shown[name] = _plain(value)
+            shown[name] = _field(entry, name)
     return shown
 
 
@@ -60,6 +57,10 @@ def payload(data: bytes) -> dict[str, str]:
         return {"text": data.decode()}
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(data).decode()}
+
+
+def _field(of: e.Packed, name: str) -> Any:
+    return _FIELDS.get((type(of), name), _plain)(getattr(of, name))
 
 
 def _plain(value: Any) -> Any:
@@ -132,7 +133,7 @@ def _masked(_: bytes) -> str:
     return MASK
 
 
-_FIELDS: dict[tuple[type[e.Entry], str], Callable[[Any], Any]] = {
+_FIELDS: dict[tuple[type[e.Packed], str], Callable[[Any], Any]] = {
     (e.Created, "args"): _json,
     (e.Created, "seed"): _masked,
     (e.Invoked, "params"): _json,
@@ -142,5 +143,9 @@ _FIELDS: dict[tuple[type[e.Entry], str], Callable[[Any], Any]] = {
     (e.Settled, "outcome"): _settlement,
     (e.Snapshotted, "state"): _json,
     (e.Errored, "next_attempt"): _time,
+    (e.Call, "params"): _json,
+    (e.Send, "params"): _json,
+    (e.Send, "due"): _time,
+    (e.Ask, "params"): _json,
 }
 """The fields that are shown in a way of their own."""

@@ -75,6 +75,18 @@ def call_key(ordinal: int, caller: WorkerId, start: OplogIndex) -> bytes:
     return U64.pack(ordinal) + digest
 
 
+def ephemeral_key(component_id: ComponentId, digest: bytes) -> bytes:
+    """Return the key in `WORKER_IDS` that finds an ephemeral worker by what it was invoked with.
+
+    The zero byte, which no worker's name holds, keeps it apart from names.
+
+    Args:
+      component_id: the worker's component.
+      digest: the 16 bytes of `idempotency_key` or `call_key`, whatever their ordinal.
+    """
+    return component_id + b"\0" + digest
+
+
 class TimerKind(enum.IntEnum):
     """What a timer does when it is due; the one byte of its row."""
 
@@ -82,6 +94,7 @@ class TimerKind(enum.IntEnum):
     DEADLINE = 2
     INVOKE = 3
     RETRY = 4
+    EXPIRY = 5
 
 
 TIMER_ROWS = {kind: bytes([kind]) for kind in TimerKind}
@@ -225,6 +238,8 @@ class PromiseKind(enum.IntEnum):
 
     PROMISE = 1
     INVOCATION = 2
+    CALL = 3
+    """A call that a worker waits for: it is there, pending, from its `Started` to its `Ended` or `Abandoned`."""
 
 
 class PromiseState(enum.IntEnum):

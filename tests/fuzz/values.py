@@ -13,6 +13,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "invoke": ("worker", "function", "params", "key", "send", "delay_us", "announce"),
     "query": ("worker", "function", "params"),
     "invocation.attach": ("invocation",),
+    "invocation.cancel": ("invocation",),
     "invocation.show": ("invocation",),
     "invocation.list": ("worker", "status", "limit"),
     "promise.await": ("promise",),

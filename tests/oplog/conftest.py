@@ -24,6 +24,28 @@ def _worker_ids() -> st.SearchStrategy[WorkerId]:
     return st.builds(WorkerId, st.binary(min_size=16, max_size=16).map(ComponentId), names)
 
 
+def _requests() -> st.SearchStrategy[e.Request]:
+    count = st.integers(0, INDEX_MAX)
+    index = st.integers(1, INDEX_MAX)
+    text = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+    data = st.binary(max_size=60)
+    worker = _worker_ids()
+    owner = st.none() | worker
+    called = worker | worker.map(lambda worker_id: WorkerId(worker_id.component_id, ""))
+    return st.one_of(
+        st.builds(e.CreatePromise, st.none() | count),
+        st.builds(e.AwaitPromise, owner, index),
+        st.builds(e.PollPromise, owner, index),
+        st.builds(e.CompletePromise, owner, index, data),
+        st.builds(e.DeletePromise, index),
+        st.builds(e.Run, text),
+        st.builds(e.Sleep, count),
+        st.builds(e.Call, called, text, data),
+        st.builds(e.Send, called, text, data, st.none() | count),
+        st.builds(e.Ask, called, text, data),
+    )
+
+
 def _entries() -> st.SearchStrategy[e.Entry]:
     count = st.integers(0, INDEX_MAX)
     index = st.integers(1, INDEX_MAX)
@@ -33,15 +55,6 @@ def _entries() -> st.SearchStrategy[e.Entry]:
     owner = st.none() | worker
     failure = st.builds(e.Failure, text, text, st.integers(-(2**63), 2**63 - 1))
     outcome = st.builds(e.Value, st.none() | data) | failure
-    request = st.one_of(
-        st.builds(e.CreatePromise, st.none() | count),
-        st.builds(e.AwaitPromise, owner, index),
-        st.builds(e.PollPromise, owner, index),
-        st.builds(e.CompletePromise, owner, index, data),
-        st.builds(e.DeletePromise, index),
-        st.builds(e.Run, text),
-        st.builds(e.Sleep, count),
-    )
     return st.one_of(
         st.builds(e.Created, count, worker, count, data, st.dictionaries(text, text, max_size=5), owner, data),
         st.builds(
@@ -54,8 +67,9 @@ def _entries() -> st.SearchStrategy[e.Entry]:
             st.none() | index,
             st.lists(worker, max_size=3).map(tuple),
             st.none() | count,
+            st.none() | count,
         ),
-        st.builds(e.Started, count, index, request),
+        st.builds(e.Started, count, index, _requests()),
         st.builds(e.Ended, count, index, outcome | st.builds(e.SameAs, index)),
         st.builds(e.Cancelled, count, index, st.none() | index),
         st.builds(e.Abandoned, count, index),
@@ -80,6 +94,11 @@ def any_worker_id() -> st.SearchStrategy[WorkerId]:
 
 
 @pytest.fixture(scope="session")
+def any_request() -> st.SearchStrategy[e.Request]:
+    return _requests()
+
+
+@pytest.fixture(scope="session")
 def any_entry() -> st.SearchStrategy[e.Entry]:
     return _entries()
 
@@ -88,6 +107,9 @@ def any_entry() -> st.SearchStrategy[e.Entry]:
 def environment(tmp_path: Path) -> Iterator[Environment]:
     with Environment(tmp_path / "data") as opened:
         yield opened
+
+
+_BY_ORDINAL = (Table.WORKERS, Table.PROMISES, Table.IDEMPOTENCY, Table.RUNNABLE)
 
 
 class Scribe:
@@ -149,7 +171,7 @@ class Scribe:
                     for found in (self.entry(ordinal, i) for i in range(entry.start, self.rows[ordinal].last + 1))
                 )
                 return None if is_closed else self.entry(ordinal, getattr(entry, field))
-        return self.entry(ordinal, entry.invocation) if type(entry) is e.Completed else None
+        return self.entry(ordinal, entry.invocation) if type(entry) in (e.Completed, e.Cancelled) else None
 
     def remove(self, ordinal: int) -> None:
         """Delete a worker without waits or timers of its own, and without waiters."""
@@ -161,6 +183,17 @@ class Scribe:
             self.put(Table.PROMISES, oplog_key(ordinal, index), None)
             self.put(Table.OPLOG, oplog_key(ordinal, index), None)
         self.add(ordinal, e.Removed, row.worker_id, "test")
+
+    def vanish(self, ordinal: int) -> None:
+        """Delete everything of a worker, as the end of an ephemeral one does."""
+        for table, at in ((Table.OPLOG, 0), *((table, 0) for table in _BY_ORDINAL), (Table.TIMERS, 8)):
+            for key, _ in list(self.environment.scan(table)):
+                if int.from_bytes(key[at : at + 8], "big") == ordinal:
+                    self.put(table, key, None)
+        for key, row in list(self.environment.scan(Table.WORKER_IDS)):
+            if int.from_bytes(row, "big") == ordinal:
+                self.put(Table.WORKER_IDS, key, None)
+        del self.ids[self.rows.pop(ordinal).worker_id]
 
     def commit(self) -> None:
         for ordinal, row in self.rows.items():
@@ -178,7 +211,10 @@ def scribe(environment: Environment) -> Scribe:
 
 @pytest.fixture
 def town(scribe: Scribe) -> Scribe:
-    """Workers in all situations: 1 is busy, 2 was deleted and lives again, 3 waits for 1, 4 can begin."""
+    """Workers in all situations.
+
+    1 is busy, 2 was deleted and lives again, 3 waits for 1, 4 can begin, 5 calls 4, 6 is ephemeral and done.
+    """
     busy = scribe.create("order/7")
     done = scribe.invoke(busy, "first")
     scribe.start(busy, done, e.CreatePromise(60_000_000))  # 3
@@ -215,6 +251,22 @@ def town(scribe: Scribe) -> Scribe:
     scribe.start(waiting, invocation, e.AwaitPromise(scribe.rows[busy].worker_id, OplogIndex(16)))
     scribe.start(waiting, invocation, e.AwaitPromise(scribe.rows[busy].worker_id, OplogIndex(14)))
     scribe.commit()
-    scribe.invoke(scribe.create("ready"))
+    ready = scribe.create("ready")
+    scribe.invoke(ready)
+    scribe.commit()
+
+    calling = scribe.create("calling")
+    called, caller = scribe.rows[ready].worker_id, scribe.rows[calling].worker_id
+    invocation = scribe.invoke(calling)
+    call = scribe.start(calling, invocation, e.Call(called, "submit", b"[]"))  # 3
+    scribe.add(ready, e.Invoked, "submit", b"[]", None, caller, call, (caller,), None)
+    scribe.start(calling, invocation, e.Ask(called, "look", b"[]"))  # 4
+    send = scribe.start(calling, invocation, e.Send(WorkerId(component_id("approval"), ""), "submit", b"[]", None))  # 5
+    fresh = scribe.create("fresh")
+    one = scribe.add(fresh, e.Invoked, "submit", b"[]", None, caller, send, (), None, 86_400_000_000)  # 2
+    scribe.add(calling, e.Ended, send, e.Value(b'"inv_1"'))  # 6
+    refused = scribe.start(calling, invocation, e.Call(called, "no_such", b"[]"))  # 7
+    scribe.add(calling, e.Ended, refused, e.Failure("call", "no such function", 404))  # 8
+    scribe.add(fresh, e.Completed, one, e.Value(b"null"))  # 3
     scribe.commit()
     return scribe

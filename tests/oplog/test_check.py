@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import cbor2
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,9 +19,14 @@ from oplog.codec import encode_entry
 from oplog.environment import Environment
 from oplog.ids import ComponentId, OplogIndex, WorkerId, component_id
 from oplog.tables import (
+    PromiseKind,
+    PromiseRow,
+    PromiseState,
     Table,
     TimerKind,
     WorkerRow,
+    call_key,
+    ephemeral_key,
     oplog_key,
     timer_key,
     waiter_key,
@@ -31,6 +37,7 @@ from oplog.tables import (
 Town = Any
 """The `Scribe` of the fixture `town`."""
 
+CALL_ROW = PromiseRow(PromiseKind.CALL, PromiseState.PENDING, 5).encode()
 APPROVAL = "061fee0c-98fe-5d33-9c47-8ba82899f876"
 
 
@@ -236,6 +243,37 @@ def cancel_no_invocation(town: Town) -> None:
     rewrite(town, 1, 20, e.Cancelled(town.entry(1, 20).timestamp, OplogIndex(16), None))
 
 
+def cancel_what_is_scheduled_without_its_place(town: Town) -> None:
+    rewrite(town, 1, 20, e.Cancelled(town.entry(1, 20).timestamp, OplogIndex(15), None))
+
+
+def cancel_in_the_place_of_what_never_failed(town: Town) -> None:
+    rewrite(town, 1, 20, e.Cancelled(town.entry(1, 20).timestamp, OplogIndex(14), OplogIndex(14)))
+
+
+def fail_before_being_queued(town: Town) -> None:
+    rewrite(town, 1, 21, e.Errored(town.entry(1, 21).timestamp, OplogIndex(15), 1, "x", "", None))
+
+
+def end_a_call_twice(town: Town) -> None:
+    rewrite(town, 5, 8, e.Ended(town.entry(5, 8).timestamp, OplogIndex(5), e.Value(b"1")))
+
+
+def wait_for_a_call_of_somebody_else(town: Town) -> None:
+    invoked = town.entry(4, 3)
+    rewrite(town, 4, 3, msgspec.structs.replace(invoked, chain=(town.rows[3].worker_id,)))
+
+
+def invoke_an_ephemeral_worker_again(town: Town) -> None:
+    town.invoke(6)
+    town.commit()
+
+
+def spell_out_a_default(town: Town) -> None:
+    invoked = town.entry(4, 2)
+    forge(town, 4, 2, cbor2.dumps([2, invoked.timestamp, "submit", b"[]", invoked.key, None, None, [], None, None]))
+
+
 def fail_in_the_future(town: Town) -> None:
     rewrite(town, 1, 21, e.Errored(town.entry(1, 21).timestamp, OplogIndex(21), 1, "x", "", None))
 
@@ -287,6 +325,13 @@ ENTRY_DAMAGE = [
     (delete_twice, ("twice", "/order%2F7", 20)),
     (settle_no_promise, ("reference", "/order%2F7", 20)),
     (cancel_no_invocation, ("reference", "/order%2F7", 20)),
+    (cancel_what_is_scheduled_without_its_place, ("reference", "/order%2F7", 20)),
+    (cancel_in_the_place_of_what_never_failed, ("reference", "/order%2F7", 20)),
+    (fail_before_being_queued, ("reference", "/order%2F7", 21)),
+    (end_a_call_twice, ("twice", "/calling", 8)),
+    (wait_for_a_call_of_somebody_else, ("reference", "/ready", 3)),
+    (invoke_an_ephemeral_worker_again, ("twice", "/fresh", 4)),
+    (spell_out_a_default, ("canonical", "/ready", 2)),
     (fail_in_the_future, ("reference", "/order%2F7", 21)),
     (apply_the_future, ("reference", "/order%2F7", 20)),
     (revert_the_first_entry, ("reference", "/order%2F7", 20)),
@@ -334,6 +379,11 @@ def test_a_lost_row_is_found(town: Town, table: Table) -> None:
         (Table.PROMISES, oplog_key(1, 4), bytes(18)),
         (Table.PROMISES, oplog_key(7, 4), bytes(18)),
         (Table.PROMISES, b"\xff", b""),
+        (Table.PROMISES, oplog_key(5, 4), CALL_ROW),
+        (Table.PROMISES, oplog_key(5, 7), CALL_ROW),
+        (Table.WORKER_IDS, ephemeral_key(component_id("approval"), bytes(16)), worker_key(6)),
+        (Table.TIMERS, timer_key(5, 6, 3), bytes([TimerKind.EXPIRY])),
+        (Table.TIMERS, timer_key(5, 4, 2), bytes([TimerKind.EXPIRY])),
         (Table.WAITERS, waiter_key(1, 16, 3, 9), b""),
         (Table.WAITERS, b"\0", b""),
         (Table.IDEMPOTENCY, oplog_key(1, 0) + bytes(8), worker_key(2)),
@@ -366,6 +416,66 @@ def test_a_changed_row_is_found(town: Town, table: Table) -> None:
         finding for finding in check(town.environment) if f"{table.name.lower()} row {key.hex()}" in finding.message
     ]
     assert [finding.kind for finding in found] == ["different"]
+
+
+def rows_of_calls_and_ephemeral_workers(town: Town) -> list[tuple[Table, bytes, tuple[str, int | None]]]:
+    """Return the rows that a waited-for call and an ephemeral worker ask for, and whose they are."""
+    digest = call_key(0, town.rows[5].worker_id, OplogIndex(5))[8:]
+    due = town.entry(6, 3).timestamp + town.entry(6, 2).retention_us
+    return [
+        (Table.PROMISES, oplog_key(5, 3), ("/calling", 3)),
+        (Table.WORKER_IDS, ephemeral_key(component_id("approval"), digest), ("/fresh", None)),
+        (Table.TIMERS, timer_key(due, 6, 3), ("/fresh", 3)),
+    ]
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_rows_of_calls_and_ephemeral_workers_are_compared(town: Town, which: int) -> None:
+    """What a call that is waited for and an ephemeral worker leave in the tables is asked for, byte for byte."""
+    table, key, whose = rows_of_calls_and_ephemeral_workers(town)[which]
+    row = town.environment.get(table, key)
+
+    town.environment.commit({table: {key: row[:-1] + b"~"}})
+    assert "different" in {kind for kind, _, _ in kinds(town.environment)}
+    town.environment.commit({table: {key: None}})
+    assert kinds(town.environment) == [("missing", *whose)]
+
+
+def test_a_call_leaves_nothing_when_it_has_ended(town: Town) -> None:
+    """Answered or given up, calls and asks of other workers ask for no row any more."""
+    town.add(5, e.Ended, 3, e.Value(b"1"))
+    town.add(5, e.Abandoned, 4)
+    town.add(5, e.Completed, 2, e.Value(b"1"))
+    town.commit()
+
+    assert kinds(town.environment) == []
+    assert town.environment.get(Table.PROMISES, oplog_key(5, 3)) is None
+
+
+def test_a_scheduled_invocation_that_is_cancelled_is_sound(town: Town) -> None:
+    """From its cancelling to its end, the rows of a delayed invocation are what the oplogs ask for."""
+    town.add(1, e.Cancelled, 15, 15)
+    town.commit()
+    assert kinds(town.environment) == []
+
+    town.add(1, e.Completed, 15, e.Failure("cancelled", "cancelled", 409))
+    town.commit()
+    assert kinds(town.environment) == []
+
+
+def test_an_ephemeral_worker_that_is_gone_leaves_nothing(town: Town) -> None:
+    """Without a Removed and without any row the worker is gone, and each row that stayed is found."""
+    kept = [
+        (table, key, town.environment.get(table, key)) for table, key, _ in rows_of_calls_and_ephemeral_workers(town)
+    ]
+    town.vanish(6)
+    town.commit()
+    assert kinds(town.environment) == []
+
+    for table, key, row in kept[1:]:
+        town.environment.commit({table: {key: row}})
+        assert [kind for kind, _, _ in kinds(town.environment)] == ["extra"]
+        town.environment.commit({table: {key: None}})
 
 
 def test_a_changed_row_says_what_changed(town: Town) -> None:
@@ -510,7 +620,7 @@ def test_bad_data_never_raises(town: Town, any_entry: st.SearchStrategy[e.Entry]
     """Whatever well-formed entries and whatever rows lie in the store, the check only finds."""
     oplog: dict[bytes, bytes | None] = {}
     for index in range(1, data.draw(st.integers(1, 6)) + 1):
-        key = oplog_key(data.draw(st.integers(5, 6)), index)
+        key = oplog_key(data.draw(st.integers(7, 8)), index)
         oplog[key] = encode_entry(key, data.draw(any_entry))
     table = data.draw(st.sampled_from(Table))
     row = {data.draw(st.binary(min_size=1, max_size=40)): data.draw(st.binary(max_size=40))}
@@ -531,4 +641,4 @@ def test_what_the_fold_refuses_is_found(town: Town, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(fold, "apply", refuse)
 
-    assert [kind for kind, _, _ in kinds(town.environment)] == ["reference"] * 4
+    assert [kind for kind, _, _ in kinds(town.environment)] == ["reference"] * 6

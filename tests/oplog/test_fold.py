@@ -21,6 +21,7 @@ from oplog.tables import (
     TimerKind,
     WorkerRow,
     call_key,
+    ephemeral_key,
     idempotency_key,
     oplog_key,
     timer_key,
@@ -35,6 +36,8 @@ NOBODY = WorkerId(ComponentId(bytes(16)), "c")
 ORDINAL = 7
 INVOKED = e.Invoked(10, "f", b"[]", "k", None, None, (), None)
 DELAYED = e.Invoked(10, "f", b"[]", "k", None, None, (), 99)
+EPHEMERAL = e.Invoked(10, "f", b"[]", "k", None, None, (), None, 500)
+EPHEMERAL_CALL = e.Invoked(10, "f", b"[]", None, OTHER, OplogIndex(4), (OTHER,), None, 500)
 
 Changes = dict[tuple[Table, bytes], bytes | None]
 
@@ -136,6 +139,60 @@ def test_a_delayed_invocation_waits_for_its_timer() -> None:
     assert (row.scheduled, row.pending, row.unapplied, row.status) == (0, 1, 0, "running")
 
 
+def test_a_scheduled_invocation_is_cancelled_in_its_own_place() -> None:
+    """A Cancelled in the place of a delayed invocation takes its timer back and queues it, to be completed."""
+    row = row_with(pending=0, running=0)
+    apply(row, DELAYED)
+
+    assert apply(row, e.Cancelled(40, index(10), index(10)), DELAYED) == {
+        (Table.PROMISES, oplog_key(ORDINAL, 10)): promise(PromiseKind.INVOCATION, PromiseState.PENDING, 10),
+        (Table.TIMERS, timer_key(99, ORDINAL, 10)): None,
+    }
+    assert (row.scheduled, row.pending, row.unapplied, row.status) == (0, 1, 1, "running")
+
+    apply(row, e.Completed(41, index(10), e.Failure("cancelled", "", 409)), DELAYED)
+    assert (row.scheduled, row.pending, row.unapplied, row.status) == (0, 0, 0, "idle")
+
+
+@pytest.mark.parametrize(
+    ("start", "input_"),
+    [(DELAYED, None), (DELAYED, index(2)), (DELAYED, index(5)), (INVOKED, index(2)), (INVOKED, None), (None, None)],
+)
+def test_a_cancelled_of_a_queued_invocation_is_an_input_only(start: e.Entry | None, input_: OplogIndex | None) -> None:
+    """Whatever the place it takes, the cancelling of an invocation that was queued before changes no other row."""
+    row = row_with(errored=8, errored_input=2 if input_ == 2 else 5)
+
+    assert apply(row, e.Cancelled(40, index(2), input_), start) == {}
+    assert (row.scheduled, row.pending, row.unapplied) == (0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("invoked", "key"),
+    [
+        (EPHEMERAL, idempotency_key(ORDINAL, "f", "k")),
+        (EPHEMERAL_CALL, call_key(ORDINAL, OTHER, index(4))),
+    ],
+)
+def test_an_ephemeral_worker_is_found_by_its_invocation(invoked: e.Invoked, key: bytes) -> None:
+    """The invocation of an ephemeral worker puts a second row of its id, by what it was invoked with."""
+    changes = apply(row_with(pending=0, running=0), invoked)
+
+    assert changes == {
+        (Table.PROMISES, oplog_key(ORDINAL, 10)): promise(PromiseKind.INVOCATION, PromiseState.PENDING, 10),
+        (Table.IDEMPOTENCY, key): worker_key(10),
+        (Table.WORKER_IDS, ephemeral_key(NAMED.component_id, key[8:])): worker_key(ORDINAL),
+    }
+
+
+def test_an_ephemeral_worker_goes_when_its_retention_ends() -> None:
+    """The end of an ephemeral worker's invocation sets the timer of its own end, whatever the outcome."""
+    for outcome in (e.Value(b"1"), e.Failure("terminal", "no", 500)):
+        changes = apply(row_with(), e.Completed(40, index(2), outcome), EPHEMERAL)
+
+        assert changes[Table.TIMERS, timer_key(540, ORDINAL, 10)] == TIMER_ROWS[TimerKind.EXPIRY]
+    assert Table.TIMERS not in {table for table, _ in apply(row_with(), e.Completed(40, index(2), outcome), INVOKED)}
+
+
 @pytest.mark.parametrize(
     ("request_", "opened"),
     [
@@ -143,6 +200,13 @@ def test_a_delayed_invocation_waits_for_its_timer() -> None:
         (e.AwaitPromise(OTHER, index(3)), {(Table.WAITERS, waiter_key(8, 3, ORDINAL, 10)): b""}),
         (e.AwaitPromise(NOBODY, index(3)), {}),
         (e.Sleep(30), {(Table.TIMERS, timer_key(50, ORDINAL, 10)): TIMER_ROWS[TimerKind.SLEEP]}),
+        (
+            e.Call(OTHER, "f", b"[]"),
+            {(Table.PROMISES, oplog_key(ORDINAL, 10)): PromiseRow(PromiseKind.CALL, PromiseState.PENDING, 20).encode()},
+        ),
+        (e.Send(OTHER, "f", b"[]", None), {}),
+        (e.Send(OTHER, "f", b"[]", 99), {}),
+        (e.Ask(OTHER, "f", b"[]"), {}),
         (e.Run("x"), {}),
         (e.PollPromise(None, index(3)), {}),
         (e.CompletePromise(None, index(3), b""), {}),
@@ -158,9 +222,20 @@ def test_a_call_opens_rows_and_closes_them(
     start = started(request_)
 
     assert apply(row, start) == opened
-    assert row.open_runs == (type(request_) is e.Run)
+    assert row.open_runs == (type(request_) in (e.Run, e.Ask))
     assert apply(row, close, start) == dict.fromkeys(opened)
     assert row.open_runs == 0
+
+
+def test_a_worker_with_an_open_ask_is_at_work() -> None:
+    """An ask is the worker's own doing until it is answered, as a side effect is; a call is waited for."""
+    row = row_with()
+    apply(row, started(e.Ask(OTHER, "f", b"[]")))
+    assert row.status == "running"
+
+    row = row_with()
+    apply(row, started(e.Call(OTHER, "f", b"[]")))
+    assert row.status == "suspended"
 
 
 def test_a_call_that_ended_has_nothing_to_abandon() -> None:

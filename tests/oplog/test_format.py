@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import re
 from collections.abc import Callable
@@ -35,6 +36,8 @@ def _examples() -> dict[str, dict[str, str]]:
 EXAMPLES = _examples()
 RECORDS = [name for name, lines in EXAMPLES.items() if "record" in lines]
 ROWS = [name for name, lines in EXAMPLES.items() if "row" in lines]
+DIGESTS = [name for name in ROWS if name.startswith("idempotency") or name == "worker_ids ephemeral"]
+"""The rows whose keys cannot be decoded."""
 
 
 def _bytes(text: str) -> bytes:
@@ -145,7 +148,7 @@ CODECS: dict[Table, Callable[[bytes, bytes], tuple[dict[str, Any], bytes, bytes]
 }
 
 
-@pytest.mark.parametrize("name", [name for name in ROWS if not name.startswith("idempotency")])
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in DIGESTS])
 def test_example_rows(name: str) -> None:
     """A documented row decodes to what it is said to mean, and is written in the same bytes."""
     lines = EXAMPLES[name]
@@ -154,7 +157,7 @@ def test_example_rows(name: str) -> None:
     assert CODECS[Table[name.split()[0].upper()]](key, row) == (json.loads(lines["means"]), key, row)
 
 
-@pytest.mark.parametrize("name", [name for name in ROWS if name.startswith("idempotency")])
+@pytest.mark.parametrize("name", [name for name in DIGESTS if name != "worker_ids ephemeral"])
 def test_example_keys(name: str) -> None:
     """A documented idempotency key, which cannot be decoded, is made of what it is said to mean."""
     lines = EXAMPLES[name]
@@ -166,6 +169,24 @@ def test_example_keys(name: str) -> None:
         key = tables.idempotency_key(means["ordinal"], means["function"], means["key"])
 
     assert (key, tables.worker_key(means["invocation"])) == (_bytes(lines["key"]), _bytes(lines["row"]))
+
+
+def test_the_example_of_an_ephemeral_workers_key() -> None:
+    """The key that finds an ephemeral worker is made of its component and of what it was invoked with."""
+    lines = EXAMPLES["worker_ids ephemeral"]
+    means = json.loads(lines["means"])
+    digest = tables.idempotency_key(0, means["function"], means["key"])[8:]
+
+    assert tables.ephemeral_key(ComponentId(bytes.fromhex(means["component"])), digest) == _bytes(lines["key"])
+    assert tables.worker_key(means["ordinal"]) == _bytes(lines["row"])
+
+
+@pytest.mark.parametrize(("drawn", "kinds"), [("promises", tables.PromiseKind), ("timers", TimerKind)])
+def test_every_kind_of_row_has_an_example(drawn: str, kinds: type[enum.IntEnum]) -> None:
+    """Each kind of promise and of timer is worked out in bytes."""
+    found = {json.loads(lines["means"])["kind"] for name, lines in EXAMPLES.items() if name.startswith(drawn)}
+
+    assert found == set(kinds)
 
 
 def test_every_table_has_an_example() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from oplog.ids import ComponentId, OplogIndex, WorkerId
 from oplog.life import Life
 
 NAMED = WorkerId(ComponentId(bytes(16)), "a")
+OTHER = WorkerId(ComponentId(bytes(16)), "b")
+THIRD = WorkerId(ComponentId(bytes(16)), "c")
 CREATED = e.Created(5, NAMED, 1, b"[]", {}, None, bytes(32))
 INVOKED = e.Invoked(5, "f", b"[]", "k", None, None, (), None)
 
@@ -67,6 +70,94 @@ def test_a_delayed_invocation_is_queued_by_its_end() -> None:
     assert from_first(CREATED, delayed, ended, ended) == [(4, "twice")]
     assert from_first(CREATED, INVOKED, ended) == [(3, "twice")]
     assert from_first(CREATED, delayed, e.Completed(5, index(2), e.Value(b"1"))) == [(3, "reference")]
+
+
+def test_a_delayed_invocation_is_queued_by_a_cancelled_in_its_place() -> None:
+    """A delayed invocation that is cancelled is queued by that, once, and only if it takes its place."""
+    delayed = e.Invoked(5, "f", b"[]", "k", None, None, (), 9)
+    ended, cancelled = e.Ended(9, index(2), e.Value(None)), e.Cancelled(9, index(2), index(2))
+    completed = e.Completed(9, index(2), e.Failure("cancelled", "", 409))
+    errored = e.Errored(9, index(2), 1, "", "", None)
+    plain = e.Cancelled(9, index(2), None)
+
+    assert from_first(CREATED, delayed, cancelled, completed) == []
+    assert from_first(CREATED, delayed, cancelled, ended) == [(4, "twice")]
+    assert from_first(CREATED, delayed, cancelled, plain, completed, plain) == []
+    assert from_first(CREATED, delayed, plain) == [(3, "reference")]
+    assert from_first(CREATED, delayed, ended, cancelled) == [(4, "reference")]
+    assert from_first(CREATED, delayed, ended, errored, cancelled, completed) == []
+    assert from_first(CREATED, delayed, errored) == [(3, "reference")]
+    assert from_first(CREATED, INVOKED, cancelled) == [(3, "reference")]
+    assert from_first(CREATED, INVOKED, errored, cancelled, completed) == []
+
+
+def test_a_cancelled_hands_its_invocation_on() -> None:
+    """What a Cancelled refers to comes back for the fold while it is there: nothing when it is completed."""
+    life = Life()
+    life.admit(1, CREATED)
+    life.admit(2, INVOKED)
+
+    assert life.admit(3, e.Cancelled(5, index(2), None)) == (INVOKED, [])
+    life.admit(4, e.Completed(5, index(2), e.Value(b"1")))
+    assert life.admit(5, e.Cancelled(5, index(2), None)) == (None, [])
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [e.Call(OTHER, "f", b"[]"), e.Send(OTHER, "f", b"[]", None), e.Ask(OTHER, "f", b"[]")],
+)
+def test_calls_of_other_workers_are_calls(request_: e.Request) -> None:
+    """A call, a send and an ask are started in a running invocation, and closed before it completes."""
+    start, ended = e.Started(5, index(2), request_), e.Ended(5, index(3), e.Value(b"1"))
+    completed = e.Completed(5, index(2), e.Value(b"1"))
+
+    assert from_first(CREATED, INVOKED, start, ended, completed) == []
+    assert from_first(CREATED, INVOKED, start, e.Abandoned(5, index(3)), completed) == []
+    assert from_first(CREATED, INVOKED, start, completed) == [(4, "open")]
+    assert from_first(CREATED, INVOKED, start, ended, ended) == [(5, "twice")]
+
+
+def invoked(**fields: object) -> e.Invoked:
+    """Return the invocation that `OTHER` waits for, changed."""
+    call = e.Invoked(5, "f", b"[]", None, OTHER, index(4), (THIRD, OTHER), None)
+    return msgspec.structs.replace(call, **fields)
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_sound"),
+    [
+        (invoked(), True),
+        (invoked(chain=()), True),
+        (invoked(chain=(OTHER,)), True),
+        (invoked(chain=(), due=9), True),
+        (invoked(chain=(), caller=NAMED), True),
+        (invoked(caller_start=None), False),
+        (invoked(caller=None, chain=(), key="k"), False),
+        (invoked(caller=None, caller_start=None, key="k"), False),
+        (invoked(key="k"), False),
+        (msgspec.structs.replace(INVOKED, key=None), False),
+        (invoked(chain=(OTHER, THIRD)), False),
+        (invoked(chain=(THIRD,)), False),
+        (invoked(due=9), False),
+        (invoked(chain=(OTHER, THIRD, OTHER)), False),
+        (invoked(chain=(NAMED, OTHER)), False),
+        (invoked(chain=(NAMED,), caller=NAMED), False),
+    ],
+)
+def test_who_calls_and_who_waits(entry: e.Invoked, is_sound: bool) -> None:
+    """A call is known by its caller alone; who waits for it is a chain that ends with the caller and never returns."""
+    assert from_first(CREATED, entry) == ([] if is_sound else [(2, "reference")])
+
+
+def test_an_ephemeral_worker_has_one_invocation() -> None:
+    """Only the one invocation of its worker's life has a retention."""
+    ephemeral = msgspec.structs.replace(INVOKED, retention_us=9)
+    completed = e.Completed(5, index(2), e.Value(b"1"))
+
+    assert from_first(CREATED, ephemeral, completed) == []
+    assert from_first(CREATED, ephemeral, INVOKED, INVOKED) == [(3, "twice"), (4, "twice")]
+    assert from_first(CREATED, INVOKED, completed, ephemeral) == [(4, "twice")]
+    assert from_first(CREATED, ephemeral, completed, ephemeral) == [(4, "twice")]
 
 
 def test_one_invocation_runs_at_a_time() -> None:

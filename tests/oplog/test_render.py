@@ -109,6 +109,31 @@ def test_arguments_are_shown_as_they_read() -> None:
     assert render(9, e.Snapshotted(5, b"\x00"))["state"] == "AA=="
 
 
+@pytest.mark.parametrize(
+    ("request_", "shown"),
+    [
+        (e.Call(WORKER, "f", b'[ {"a": 1} ]'), {"call": "invoke_and_await", "params": [{"a": 1}]}),
+        (e.Send(WORKER, "f", b"[]", 0), {"call": "invoke", "params": [], "due": "1970-01-01T00:00:00.000000Z"}),
+        (e.Send(WORKER, "f", b"\x00", None), {"call": "invoke", "params": "AA==", "due": None}),
+        (e.Ask(WORKER, "f", b"[1]"), {"call": "ask", "params": [1]}),
+    ],
+)
+def test_calls_of_other_workers_are_shown_as_they_read(request_: e.Request, shown: dict[str, Any]) -> None:
+    """A call shows whom it calls by the text of the worker, its arguments as JSON and its time as a time."""
+    found = render(4, e.Started(5, OplogIndex(3), request_))
+
+    worker = "00000000-0000-0000-0000-000000000000/a%2Fb"
+    assert dict(list(found.items())[3:]) == {"invocation": 3, "worker": worker, "function": "f", **shown}
+
+
+def test_the_retention_of_an_ephemeral_worker_is_shown() -> None:
+    """How long an ephemeral worker is kept is a duration in microseconds; other invocations show that there is none."""
+    ephemeral = e.Invoked(5, "f", b"[]", "k", None, None, (), None, 7_000_000)
+
+    assert render(2, ephemeral)["retention_us"] == 7_000_000
+    assert render(2, msgspec.structs.replace(ephemeral, retention_us=None))["retention_us"] is None
+
+
 def test_a_payload_is_never_taken_for_json() -> None:
     """A promise's payload is bytes: digits stay text."""
     assert render(4, e.Settled(5, OplogIndex(3), e.Value(b"1"), "cli"))["outcome"] == {"text": "1"}

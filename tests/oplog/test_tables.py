@@ -68,7 +68,7 @@ def test_unknown_codes_are_refused() -> None:
 
     with pytest.raises(OplogCorrupt):
         WorkerRow.decode(1, b"\x05" + row[1:])
-    for raw in (b"\x03" + promise[1:], promise[:1] + b"\x05" + promise[2:], promise + b"\0", promise[:-1]):
+    for raw in (b"\x04" + promise[1:], promise[:1] + b"\x05" + promise[2:], promise + b"\0", promise[:-1]):
         with pytest.raises(OplogCorrupt):
             PromiseRow.decode(raw)
 
@@ -97,6 +97,18 @@ def test_no_client_can_enter_the_keys_of_calls() -> None:
     assert tables.call_key(1, NAMED, OplogIndex(9)) != tables.idempotency_key(1, "", spelled)
     assert tables.call_key(1, NAMED, OplogIndex(9)) != tables.call_key(1, NAMED, OplogIndex(10))
     assert tables.call_key(1, NAMED, OplogIndex(9)) != tables.call_key(2, NAMED, OplogIndex(9))
+
+
+@given(st.binary(min_size=16, max_size=16), st.data())
+def test_no_name_can_enter_the_keys_of_ephemeral_workers(
+    any_worker_id: st.SearchStrategy[WorkerId], digest: bytes, data: st.DataObject
+) -> None:
+    """What finds an ephemeral worker by its invocation finds no worker by its name, and belongs to its component."""
+    named, other = data.draw(any_worker_id), data.draw(any_worker_id)
+    key = tables.ephemeral_key(named.component_id, digest)
+
+    assert tables.worker_id_key(named) != key
+    assert (tables.ephemeral_key(other.component_id, digest) == key) == (other.component_id == named.component_id)
 
 
 @pytest.mark.parametrize(
