@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from executor.client_link import Disconnected
-from oplog.errors import BadArguments, PromiseDeleted, PromiseRejected
+from oplog.errors import BadArguments, PromiseDeleted, PromiseRejected, TerminalError
+from workers.definition import Worker
+from workers.stub import Target, make_stub
 
 if TYPE_CHECKING:
     from oplog.ids import InvocationId, PromiseId
+
+W = TypeVar("W", bound=Worker)
 
 _SCHEME = "worker://"
 
@@ -36,6 +40,27 @@ class Asker:
         """
         raise NotImplementedError
 
+    def worker(self, cls: type[W], name: str = "", *, key: str | None = None) -> W:
+        """Return a stub of a worker, which a type checker sees as an instance of its class.
+
+        `await stub.handler(...)` calls a handler as `invoke` does, `await workers.send(stub.handler, ...)` and
+        `workers.send_after` do not wait, `await workers.ask(stub.query, ...)` asks a query. Results are read by the
+        annotations of the class.
+
+        Args:
+          cls: the worker's class, or one that `promissory stub` wrote.
+          name: the worker's name; none for an ephemeral class, where each invocation gets a worker of its own.
+          key: the idempotency key of every invocation that the stub makes.
+
+        Raises:
+          BadHandler: the class cannot be served.
+          BadArguments: the name is missing, given in vain or out of limits.
+
+        Raises (when called):
+          BadArguments: the arguments do not fit the handler's signature or have no form as data.
+        """
+        return make_stub(cls, name, _Requests(self, key))
+
     async def invoke(
         self,
         uri: str,
@@ -51,7 +76,7 @@ class Asker:
         waiting ends: the invocation goes on.
 
         Args:
-          uri: `worker://COMPONENT/NAME`.
+          uri: `worker://COMPONENT/NAME`, or `worker://COMPONENT` for a fresh worker of an ephemeral component.
           function: the handler's or query's name.
           *args: its arguments, anything that msgspec writes as JSON.
           key: the idempotency key: with one that was used before, the outcome of then.
@@ -92,18 +117,13 @@ class Asker:
         The invocation is durable on return.
 
         Args:
-          uri: `worker://COMPONENT/NAME`.
+          uri: as for `invoke`.
           function: the handler's name.
           *args: its arguments.
           key: the idempotency key.
           delay: seconds until the invocation is queued.
         """
-        fields = _call(uri, function, args, key)
-        fields["send"] = True
-        if delay is not None:
-            fields["delay_us"] = round(delay * 1_000_000)
-        answer = await self.request("invoke", **fields)
-        return str(answer["invocation"])
+        return await self._send(_call(uri, function, args, key), None if delay is None else round(delay * 1_000_000))
 
     async def query(self, uri: str, function: str, /, *args: Any) -> Any:
         """Ask a query and return its answer as JSON's builtins; it never creates a worker."""
@@ -121,6 +141,18 @@ class Asker:
             return _decode((await self.request("invocation.attach", invocation=name))["result"])
         except Disconnected as exc:
             raise Disconnected(exc.message, invocation=name) from exc
+
+    async def cancel(self, invocation: str | InvocationId) -> bool:
+        """Cancel an invocation, and with it the calls that it waits for; False if it had completed before.
+
+        A scheduled or queued one never begins; a running one finds `workers.Cancelled` at its await. The cancellation
+        is durable on return; `attach` tells how the invocation ends. A second one ends it without asking its handler.
+
+        Raises:
+          NotFound: there is no such invocation.
+        """
+        answer = await self.request("invocation.cancel", invocation=str(invocation))
+        return bool(answer["cancelled"])
 
     async def await_promise(self, promise: str | PromiseId) -> bytes:
         """Wait until a promise is settled and return its payload.
@@ -159,6 +191,44 @@ class Asker:
         answer = await self.request("promise.delete", promise=str(promise))
         return bool(answer["deleted"])
 
+    async def _send(self, fields: dict[str, Any], delay_us: int | None) -> str:
+        fields["send"] = True
+        if delay_us is not None:
+            fields["delay_us"] = delay_us
+        answer = await self.request("invoke", **fields)
+        return str(answer["invocation"])
+
+
+class _Requests:
+    """Makes a stub's calls by an asker's requests."""
+
+    __slots__ = ("_asker", "_key")
+
+    def __init__(self, asker: Asker, key: str | None) -> None:
+        self._asker = asker
+        self._key = key
+
+    async def call(self, target: Target) -> Any:
+        fields = _fields(target.text, target.function, target.params, self._key)
+        return _read(target, await self._asker.request("invoke", **fields))
+
+    async def send(self, target: Target, delay_us: int | None) -> str:
+        return await self._asker._send(_fields(target.text, target.function, target.params, self._key), delay_us)
+
+    async def ask(self, target: Target) -> Any:
+        fields = _fields(target.text, target.function, target.params, None)
+        return _read(target, await self._asker.request("query", **fields))
+
+    def refused(self, error: BadArguments) -> BadArguments:
+        return error
+
+
+def _read(target: Target, answer: dict[str, Any]) -> Any:
+    try:
+        return target.decode(answer["result"])
+    except msgspec.MsgspecError as exc:
+        raise TerminalError(f"the result of {target.component}.{target.function} cannot be read: {exc}") from exc
+
 
 def _call(uri: str, function: str, args: tuple[Any, ...], key: str | None) -> dict[str, Any]:
     if not uri.startswith(_SCHEME):
@@ -167,7 +237,11 @@ def _call(uri: str, function: str, args: tuple[Any, ...], key: str | None) -> di
         params = _encode(args)
     except Exception as exc:  # a value's own hooks may raise anything
         raise BadArguments(f"the arguments of {function} cannot be written as JSON: {exc}") from exc
-    fields = {"worker": uri[len(_SCHEME) :], "function": function, "params": params}
+    return _fields(uri[len(_SCHEME) :], function, params, key)
+
+
+def _fields(worker: str, function: str, params: bytes, key: str | None) -> dict[str, Any]:
+    fields = {"worker": worker, "function": function, "params": params}
     if key is not None:
         fields["key"] = key
     return fields

@@ -16,6 +16,7 @@ from oplog.errors import (
     TimedOut,
 )
 from oplog.ids import PromiseId, WorkerId
+from workers.calls import ask, invoke, invoke_and_await, schedule, send, send_after, worker
 from workers.component import Component, Handler, component_of
 from workers.concurrency import gather, race, wait_for
 from workers.definition import Worker, handler, query
@@ -62,6 +63,7 @@ __all__ = [
     "TimedOut",
     "Worker",
     "WorkerId",
+    "ask",
     "await_promise",
     "complete_promise",
     "component_of",
@@ -72,6 +74,8 @@ __all__ = [
     "gather",
     "handler",
     "idempotency_key",
+    "invoke",
+    "invoke_and_await",
     "log",
     "now",
     "poll_promise",
@@ -79,7 +83,11 @@ __all__ = [
     "race",
     "random",
     "run",
+    "schedule",
+    "send",
+    "send_after",
     "sleep",
     "uuid4",
     "wait_for",
+    "worker",
 ]

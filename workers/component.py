@@ -76,11 +76,19 @@ class Component:
         self.id = component_id(self.name)
         self.version = options.version
         self.ephemeral = options.ephemeral
+        self.is_stub = options.stub
+        """Whether the class is only the interface of a component that another program serves."""
         if not isinstance(self.version, int) or isinstance(self.version, bool) or not 1 <= self.version < 2**31:
             raise BadHandler(f"{cls.__name__}: version must be a positive integer, not {self.version!r}")
         _check_constructor(self.name, cls)
         self._constructor = _constructor(self.name, cls)
         self.requires_args = any(p.default is None for p in self._constructor.parameters)
+        if self.ephemeral and self.requires_args:
+            required = next(p.name for p in self._constructor.parameters if p.default is None)
+            raise BadHandler(
+                f"{self.name} is ephemeral, nobody creates its workers with arguments: give the field "
+                f"`{required}` a default"
+            )
         self.handlers: Mapping[str, Handler] = MappingProxyType(_handlers(self.name, cls))
 
     def construct(self, args: bytes) -> Worker:
@@ -136,7 +144,12 @@ class Component:
     ) -> Any:
         guard.install()
         context = guard.Context(where, "host functions belong to handlers", read_only=read_only)
-        return context.run(lambda: function(*args, **kwargs))
+        try:
+            return context.run(lambda: function(*args, **kwargs))
+        except Exception:
+            raise
+        except BaseException as error:  # `sys.exit` in a constructor or query must not end its host
+            raise RuntimeError(f"{where} raised {error!r}") from error
 
 
 def component_of(cls: type[Worker]) -> Component:

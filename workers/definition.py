@@ -18,12 +18,13 @@ KIND = "__promissory_kind__"
 class Options:
     """What a worker class was subclassed with."""
 
-    __slots__ = ("checked", "component", "ephemeral", "version")
+    __slots__ = ("checked", "component", "ephemeral", "stub", "version")
 
-    def __init__(self, component: str | None, version: int, ephemeral: bool) -> None:
+    def __init__(self, component: str | None, version: int, *, ephemeral: bool, stub: bool) -> None:
         self.component = component
         self.version = version
         self.ephemeral = ephemeral
+        self.stub = stub
         self.checked: object = None
         """The `Component`, once the class has passed its checks."""
 
@@ -48,16 +49,23 @@ class Worker:
       component: the component's name; the class's name in kebab-case if not given.
       version: the version of the code, written in each worker's `Created`.
       ephemeral: each invocation gets a worker of its own.
+      stub: the class is only the interface of a component that another program serves.
     """
 
-    __promissory__: ClassVar[Options] = Options(None, 1, ephemeral=False)
+    __promissory__: ClassVar[Options] = Options(None, 1, ephemeral=False, stub=False)
     __promissory_fields__: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(
-        cls, *, component: str | None = None, version: int = 1, ephemeral: bool = False, **kwargs: Any
+        cls,
+        *,
+        component: str | None = None,
+        version: int = 1,
+        ephemeral: bool = False,
+        stub: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
-        cls.__promissory__ = Options(component, version, ephemeral)
+        cls.__promissory__ = Options(component, version, ephemeral=ephemeral, stub=stub)
         # Not slotted: attrs would have to replace the class, which its subclassing cannot.
         attrs.define(slots=False, eq=False, auto_attribs=True)(cls)
         cls.__promissory_fields__ = frozenset(attribute.name for attribute in fields_of(cls))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from oplog.entries import (
     Abandoned,
+    Ask,
     AwaitPromise,
+    Call,
     Completed,
     CompletePromise,
     CreatePromise,
@@ -14,10 +16,13 @@ from oplog.entries import (
     PollPromise,
     Request,
     Run,
+    Send,
     Sleep,
     Started,
     Value,
 )
+from oplog.errors import NewerFormat, NonDeterminismError
+from oplog.ids import OplogIndex, WorkerId
 
 _TEXT_MAX = 80
 
@@ -44,6 +49,10 @@ def describe_request(request: Request) -> str:
             owner = "" if request.owner is None else f"{request.owner}/"
             payload = f" with {cut(repr(request.payload))}" if isinstance(request, CompletePromise) else ""
             return f"{request.call} {owner}{request.promise}{payload}"
+        case Call() | Send() | Ask():
+            due = f", due at {request.due} µs" if isinstance(request, Send) and request.due is not None else ""
+            params = cut(request.params.decode(errors="backslashreplace"))
+            return f"{request.call} {request.worker} {cut(request.function)} {params}{due}"
         case DeletePromise(promise=promise):
             return f"delete_promise {promise}"
         case CreatePromise(timeout_us=None):
@@ -57,6 +66,26 @@ def describe_outcome(outcome: Value | Failure) -> str:
     if isinstance(outcome, Failure):
         return f"{outcome.kind} error {cut(repr(outcome.message))}"
     return f"value {'none' if outcome.data is None else cut(outcome.data.decode(errors='backslashreplace'))}"
+
+
+def divergence(worker: WorkerId, index: OplogIndex, expected: str, found: str) -> NonDeterminismError:
+    """Return the error of a replay that differs from the record, both described."""
+    return NonDeterminismError(
+        f"{worker} at index {index}: the record has {expected}, the code does {found}",
+        worker=str(worker),
+        index=index,
+        expected=expected,
+        found=found,
+    )
+
+
+def unplayable(worker: WorkerId, index: OplogIndex, entry: Entry) -> NewerFormat:
+    """Return the error of an entry of a kind that this version cannot play."""
+    return NewerFormat(
+        f"{worker} at index {index}: {type(entry).__name__} cannot be replayed by this version",
+        worker=str(worker),
+        index=index,
+    )
 
 
 def cut(text: str) -> str:

@@ -79,7 +79,8 @@ def fail_too_large(machine: Machine, invocation: Invocation) -> None:
     dropped = [output.start for output in machine.outputs if type(output) is Abandoned]
     open_before = sorted(start for start in (*invocation.calls, *dropped) if start <= machine.base)
     close(machine, invocation)
-    machine.open_runs.clear()
+    for opened in (machine.open_runs, machine.open_asks, machine.open_calls):
+        opened.clear()
     machine.logs = []
     machine.outputs = [Abandoned(machine.timestamp, start) for start in open_before]
     failure = Failure("terminal", machine.too_large, 500)

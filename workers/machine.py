@@ -13,10 +13,10 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from oplog.entries import Abandoned, Cancelled, Completed, Created, Ended, Entry, Invoked, Request, Started
+from oplog.entries import Abandoned, Ask, Cancelled, Completed, Created, Ended, Entry, Invoked, Request, Started
 from oplog.errors import BadHandler
-from oplog.ids import OplogIndex
-from workers import ending
+from oplog.ids import OplogIndex, WorkerId
+from workers import ending, waiting
 from workers.futures import DONE, FAILED, PENDING, DurableFuture, HostCall, Invocation, Task
 from workers.guard import Context, current, install, looks_like_a_missing_loop
 
@@ -44,11 +44,14 @@ class Machine(Context):
 
     __slots__ = (
         "base",
+        "cancels",
         "component",
         "created",
         "instance",
         "invocation",
         "logs",
+        "open_asks",
+        "open_calls",
         "open_runs",
         "outputs",
         "room",
@@ -56,6 +59,7 @@ class Machine(Context):
         "time",
         "timestamp",
         "too_large",
+        "waited",
     )
 
     def __init__(self, component: Component, created: Created) -> None:
@@ -67,6 +71,14 @@ class Machine(Context):
         self.invocation: Invocation | None = None
         self.open_runs: dict[OplogIndex, RunCall] = {}
         """Side effects without an outcome that the running invocation still waits for."""
+        self.open_asks: dict[OplogIndex, Ask] = {}
+        """Queries of other workers without an answer, likewise."""
+        self.open_calls: dict[OplogIndex, WorkerId] = {}
+        """Calls of workers without an outcome and who was called, likewise; oldest first."""
+        self.waited: dict[OplogIndex, WorkerId] | None = None
+        """Those of the open calls that alone are awaited, if that has been found out and still holds."""
+        self.cancels: list[OplogIndex] = []
+        """Calls that the step's `Cancelled` gave up while they were awaited."""
         self.time = created.timestamp
         """The greatest timestamp of the inputs applied so far."""
         self.base = 0
@@ -141,11 +153,16 @@ class Machine(Context):
                 call = invocation.calls.pop(entry.start, None)
                 if call is None:
                     return self.outputs
-                call.end(entry.outcome)
-            elif not self._cancel(invocation, entry, force):
-                return self.outputs
-            if invocation.ready:
-                invocation.context.run(self._run, invocation)
+                if self.open_calls:
+                    self.open_calls.pop(entry.start, None)
+                    call.end(entry.outcome)
+                    self._narrow(invocation, entry.start)
+                else:
+                    call.end(entry.outcome)
+                if invocation.ready:
+                    invocation.context.run(self._run, invocation)
+            else:
+                self._cancel(invocation, entry, force)
         finally:
             current.context = outer
             if self.violated is not None:
@@ -209,7 +226,17 @@ class Machine(Context):
         """Output that nobody waits for a host call any more."""
         if self.invocation is not None and self.invocation.calls.pop(start, None) is not None:
             self.open_runs.pop(start, None)
+            self.open_asks.pop(start, None)
+            self.open_calls.pop(start, None)
             self.outputs.append(Abandoned(self.timestamp, start))
+
+    def waited_calls(self) -> tuple[tuple[OplogIndex, WorkerId], ...] | None:
+        """Return the calls that alone can let the running invocation go on, oldest first; see `Player`."""
+        if not self.open_calls or self.invocation is None:
+            return None
+        if self.waited is None:
+            self.waited = waiting.awaited_alone(self.invocation, self.open_calls)
+        return tuple(self.waited.items()) if self.waited else None
 
     def random(self) -> random.Random:
         """Return the running invocation's own randomness."""
@@ -229,6 +256,8 @@ class Machine(Context):
         self.timestamp = timestamp
         self.outputs = []
         self.logs = []
+        if self.cancels:
+            self.cancels = []
         self.room = STEP_OUTPUTS_MAX
         self.room_bytes = STEP_BYTES_MAX
         self.too_large = ""
@@ -246,18 +275,28 @@ class Machine(Context):
             raise BadHandler(f"{self.component.name} has no handler {function!r} (any more)")
         return handler
 
-    def _cancel(self, invocation: Invocation, entry: Entry, force: bool) -> bool:
-        """Have the handler find `Cancelled` at its await; False if it is not to be asked (any more)."""
+    def _cancel(self, invocation: Invocation, entry: Entry, force: bool) -> None:
+        """Have the handler find `Cancelled` at its await; the second time it is not asked any more."""
         assert type(entry) is Cancelled
         if entry.invocation != invocation.index:
-            return False
+            return
+        calls = waiting.awaited(invocation, self.open_calls)
+        self.waited = None
         if invocation.cancelled or force:
             ending.force(self, invocation)
-            return False
-        invocation.cancelled = True
-        assert invocation.main is not None
-        invocation.main.interrupt()
-        return True
+        else:
+            invocation.cancelled = True
+            assert invocation.main is not None
+            invocation.main.interrupt()
+            invocation.context.run(self._run, invocation)
+        self.cancels = [o.start for o in self.outputs if type(o) is Abandoned and o.start in calls]
+
+    def _narrow(self, invocation: Invocation, start: OplogIndex) -> None:
+        """Note that a call is not awaited any more; if more than that happens, all is to be found out again."""
+        if invocation.ready or self.outputs:
+            self.waited = None
+        elif self.waited is not None:
+            self.waited.pop(start, None)
 
     def _run(self, invocation: Invocation) -> None:
         main = invocation.main

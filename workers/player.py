@@ -15,6 +15,7 @@ import msgspec
 
 from oplog.entries import (
     Abandoned,
+    Ask,
     Cancelled,
     Completed,
     Created,
@@ -26,11 +27,11 @@ from oplog.entries import (
     Started,
     Updated,
 )
-from oplog.errors import BadArguments, BadHandler, NewerFormat, NonDeterminismError, say
+from oplog.errors import BadArguments, BadHandler, NonDeterminismError, say
 from oplog.ids import OplogIndex, WorkerId
 from workers.component import Component
 from workers.definition import Worker
-from workers.describe import describe
+from workers.describe import describe, divergence, unplayable
 from workers.effects import RunCall
 from workers.machine import Machine
 from workers.step import Step, StepFailed
@@ -53,6 +54,7 @@ class Player:
         "_component",
         "_dead",
         "_delayed",
+        "_doomed",
         "_expected",
         "_inputs",
         "_machine",
@@ -76,6 +78,8 @@ class Player:
         """Invocations to begin and when they were queued, oldest first; a `Cancelled` takes the place of one."""
         self._delayed: dict[OplogIndex, Invoked] = {}
         """Invocations whose time has not come."""
+        self._doomed: dict[OplogIndex, Entry] = {}
+        """Invocations that were cancelled before they began, and what cancelled them: they never begin."""
         self._unasked: set[OplogIndex] = set()
         """Cancellations that are not for the handler to see: they took the place of one that kept failing."""
         self._expected: deque[Entry] = deque()
@@ -110,6 +114,28 @@ class Player:
     def open_runs(self) -> Mapping[OplogIndex, RunCall]:
         """Side effects that have been asked for, have no recorded outcome and are still waited for."""
         return {} if self._machine is None else self._machine.open_runs
+
+    @property
+    def open_asks(self) -> Mapping[OplogIndex, Ask]:
+        """Queries that have been asked of other workers, have no recorded answer and are still waited for."""
+        return {} if self._machine is None else self._machine.open_asks
+
+    @property
+    def waited_calls(self) -> tuple[tuple[OplogIndex, WorkerId], ...] | None:
+        """The calls that alone can let the running invocation go on, and the workers called, oldest first.
+
+        None if no invocation runs, an input is still to be applied, or something else, a deadline for one, is awaited
+        as well. Costs nothing while no call is open.
+        """
+        machine = self._machine
+        return None if machine is None or self._inputs else machine.waited_calls()
+
+    @property
+    def created(self) -> Created:
+        """The entry that began the worker's life."""
+        if self._machine is None:
+            raise ValueError(f"{self.worker_id} has not been created yet")
+        return self._machine.created
 
     @property
     def instance(self) -> Worker:
@@ -169,7 +195,10 @@ class Player:
             if expected:
                 self._check(index, entry)
             elif kind is Ended:
-                self._machine.open_runs.pop(entry.start, None)  # type: ignore[union-attr, attr-defined]
+                machine = self._machine
+                machine.open_runs.pop(entry.start, None)  # type: ignore[union-attr, attr-defined]
+                if machine.open_asks:  # type: ignore[union-attr]
+                    machine.open_asks.pop(entry.start, None)  # type: ignore[union-attr, attr-defined]
                 inputs.append((index, entry))
                 if self._delayed:
                     self._queue_invocations()
@@ -208,7 +237,7 @@ class Player:
             self.close()
             raise StepFailed(self.worker_id, self._step_input, error) from error
         machine = self._alive()
-        return Step(self._step_input, outputs, machine.logs)
+        return Step(self._step_input, outputs, machine.logs, machine.cancels)
 
     # Within
 
@@ -234,14 +263,19 @@ class Player:
             index, entry, queued = self._queue.popleft()
             self._step_input = index
             if type(entry) is Invoked:
-                return machine.begin(index, entry, queued, self._base, self._timestamp)
+                cancelled = self._doomed.pop(index, None) if self._doomed else None
+                if cancelled is None:
+                    return machine.begin(index, entry, queued, self._base, self._timestamp)
+                return machine.complete(index, cancelled, self._base, self._timestamp)
             assert type(entry) is Cancelled
+            self._doomed.pop(entry.invocation, None)
             return machine.complete(entry.invocation, entry, self._base, self._timestamp)
         index, entry = self._inputs.popleft()
         self._step_input = index
         if type(entry) is not Cancelled:
             outputs = machine.apply(entry, self._base, self._timestamp)
         elif self._take_back(entry.invocation):
+            self._doomed.pop(entry.invocation, None)
             outputs = machine.complete(entry.invocation, entry, self._base, self._timestamp)
         else:
             outputs = machine.apply(entry, self._base, self._timestamp, force=index in self._unasked)
@@ -301,6 +335,8 @@ class Player:
                 if type(replaced) is Cancelled:
                     self._unasked.add(index)
                 return
+        if self.running != entry.invocation:
+            self._doomed.setdefault(entry.invocation, entry)
         self._inputs.append((index, entry))
 
     def _feed_output(self, index: OplogIndex, entry: Entry) -> None:
@@ -321,7 +357,7 @@ class Player:
         except BaseException as error:
             self.close()
             found = str(error) if isinstance(error, NonDeterminismError) else say(error)
-            raise self._error(index, describe(entry), found) from error
+            raise divergence(self.worker_id, index, describe(entry), found) from error
         if not outputs or outputs[0] != entry:
             raise self._diverged(index, entry, outputs[0] if outputs else None)
         if len(outputs) > 1:
@@ -340,27 +376,15 @@ class Player:
 
     def _diverged(self, index: OplogIndex, entry: Entry | None, found: Entry | None) -> NonDeterminismError:
         self.close()
-        return self._error(
+        return divergence(
+            self.worker_id,
             index,
             "the end of the record" if entry is None else describe(entry),
             "nothing: it waits" if found is None else describe(found),
         )
 
-    def _error(self, index: OplogIndex, expected: str, found: str) -> NonDeterminismError:
-        return NonDeterminismError(
-            f"{self.worker_id} at index {index}: the record has {expected}, the code does {found}",
-            worker=str(self.worker_id),
-            index=index,
-            expected=expected,
-            found=found,
-        )
-
     def _feed_unknown(self, index: OplogIndex, entry: Entry) -> None:
-        raise NewerFormat(
-            f"{self.worker_id} at index {index}: {type(entry).__name__} cannot be replayed by this version",
-            worker=str(self.worker_id),
-            index=index,
-        )
+        raise unplayable(self.worker_id, index, entry)
 
 
 _FEEDERS: dict[type[Entry], Callable[[Player, OplogIndex, Entry], None]] = {

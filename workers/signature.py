@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from oplog.errors import BadArguments, BadHandler, TerminalError
+from workers.schema import json_schema
 
 _encode = msgspec.json.Encoder().encode
 _ARRAY_PATH = re.compile(r"`\$\[(\d+)\]")
@@ -43,13 +44,17 @@ class Parameters:
       parameters: in the order in which they are recorded.
     """
 
-    __slots__ = ("_decoder", "_keywords", "_plain", "parameters", "where")
+    __slots__ = ("_at_once", "_decoder", "_keywords", "_plain", "_positional", "parameters", "where")
 
     def __init__(self, where: str, parameters: list[Parameter]) -> None:
         self.where = where
         self.parameters = sorted(parameters, key=lambda p: p.default is not None)
         self._keywords = tuple(p.name if p.keyword else None for p in self.parameters)
         self._plain = not any(p.keyword or p.default is not None for p in self.parameters)
+        self._positional = [p.name for p in self.parameters if not p.keyword]
+        leading = next((i for i, p in enumerate(self.parameters) if p.keyword), len(self.parameters))
+        self._at_once = range(sum(p.default is None for p in self.parameters), leading + 1)
+        """How many positional arguments are, alone, already the array to record."""
         fields = [
             (f"p{i}", p.annotation, msgspec.field(default=ABSENT)) if p.default else (f"p{i}", p.annotation)
             for i, p in enumerate(self.parameters)
@@ -82,6 +87,27 @@ class Parameters:
         self.decode(params)
         return params
 
+    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """Return the JSON array to record for the arguments of a call in Python; their types are not looked at.
+
+        Raises:
+          BadArguments: they do not fit the signature, or one has no form as data.
+        """
+        given: Any = args
+        if kwargs or len(args) not in self._at_once:
+            if len(args) > len(self._positional):
+                raise BadArguments(f"{self.where}: takes {len(self._positional)} positional arguments, not {len(args)}")
+            given = dict(zip(self._positional, args, strict=False))
+            twice = given.keys() & kwargs.keys()
+            if twice:
+                raise BadArguments(f"{self.where}: argument `{min(twice)}` is given twice")
+            given |= kwargs
+        try:
+            data = _encode(given)
+        except Exception as error:  # a value's own hooks may raise anything
+            raise BadArguments(f"{self.where}: the arguments cannot be written as JSON: {error}") from None
+        return data if given is args else self._as_array(data)
+
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the object form."""
         fields: list[Any] = []
@@ -93,7 +119,7 @@ class Parameters:
             else:
                 fields.append((parameter.name, parameter.annotation, msgspec.field(default_factory=parameter.default)))
         struct = msgspec.defstruct(self.where.rpartition(".")[2], fields, kw_only=True, forbid_unknown_fields=True)
-        return msgspec.json.schema(struct)
+        return json_schema(struct)
 
     def _given(self, values: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if not any(self._keywords):
@@ -172,7 +198,7 @@ class Result:
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the result."""
-        return msgspec.json.schema(self.annotation)
+        return json_schema(self.annotation)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -18,6 +18,8 @@ class Step(msgspec.Struct, frozen=True):
     """To be appended right after the base index, in this order."""
     logs: list[tuple[str, str]]
     """Levels and messages, to be noted after the outputs."""
+    cancels: list[OplogIndex]
+    """Calls that the step gave up because of a `Cancelled`: what they invoked is to be cancelled as well."""
 
 
 class StepFailed(WorkerError):

@@ -40,6 +40,7 @@ class Host:
         self.record: list[Entry] = []
         self.units: list[int] = []
         self.logs: list[tuple[str, str]] = []
+        self.cancels: list[int] = []
         self.clock = 1_000_000
         self.player = Player(self.component, self.worker_id, step_in=step_in)
         self.put(Created(self.tick(), self.worker_id, 1, msgspec.json.encode(args), env or {}, None, SEED))
@@ -70,7 +71,17 @@ class Host:
         if step.outputs:
             self.units.append(len(self.record))
         self.logs += step.logs
+        self.cancels += step.cancels
+        self.check_waited()
         return step
+
+    def check_waited(self) -> None:
+        """What is remembered of what is waited for must be what is found when it is looked for."""
+        waited = self.player.waited_calls
+        machine = self.player._machine
+        assert machine is not None
+        machine.waited = None
+        assert self.player.waited_calls == waited
 
     def settle(self) -> None:
         """Take every step there is to take."""
@@ -126,11 +137,20 @@ class Host:
         player.end_of_record()
         return player
 
+    def waited_calls(self, player: Player) -> Any:
+        """Return what a replayed player waits for, once it has taken the steps that left no outputs."""
+        while player.ready:
+            assert player.step(OplogIndex(len(self.record)), self.clock).outputs == []
+        return player.waited_calls
+
     def assert_replays(self) -> None:
-        """Replay must give the same state, the same open effects, and leave the same steps to take."""
+        """Replay must give the same state, the same open effects and waits, and leave the same steps to take."""
         again = self.replay()
         assert again.state() == self.player.state()
         assert list(again.open_runs) == list(self.player.open_runs)
+        assert again.open_asks == self.player.open_asks
+        if not self.player.ready:
+            assert self.waited_calls(again) == self.player.waited_calls
         assert again.running == self.player.running
         again.close()
 

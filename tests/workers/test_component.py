@@ -36,7 +36,7 @@ class PurchaseHistory(workers.Worker):
         return "x"  # type: ignore[return-value]
 
 
-class Cart(workers.Worker, component="shopping-cart", version=3, ephemeral=True):
+class Cart(workers.Worker, component="shopping-cart", version=3):
     owner: str
     limit: int = 10
     notes: list[str] = field(factory=list)
@@ -57,11 +57,16 @@ def test_a_component_is_named_after_its_class() -> None:
     assert component_of(PurchaseHistory) is component
 
 
+class Mailer(workers.Worker, ephemeral=True):
+    sent: int = 0
+
+
 def test_a_component_can_be_named_versioned_and_ephemeral() -> None:
     """The arguments of the subclassing are its component's."""
     component = component_of(Cart)
-    assert (component.name, component.version, component.ephemeral) == ("shopping-cart", 3, True)
+    assert (component.name, component.version, component.ephemeral) == ("shopping-cart", 3, False)
     assert component.requires_args
+    assert component_of(Mailer).ephemeral
 
 
 def test_a_subclass_is_a_component_of_its_own() -> None:

@@ -6,7 +6,9 @@ import pytest
 
 from oplog.entries import (
     Abandoned,
+    Ask,
     AwaitPromise,
+    Call,
     Completed,
     CompletePromise,
     CreatePromise,
@@ -16,6 +18,7 @@ from oplog.entries import (
     PollPromise,
     Resumed,
     Run,
+    Send,
     Sleep,
     Started,
     Value,
@@ -37,6 +40,10 @@ OTHER = WorkerId(ComponentId(bytes(16)), "o")
         (Started(1, 2, PollPromise(OTHER, 3)), f"Started(poll_promise {OTHER}/3)"),
         (Started(1, 2, CompletePromise(None, 3, b"x")), "Started(complete_promise 3 with b'x')"),
         (Started(1, 2, DeletePromise(3)), "Started(delete_promise 3)"),
+        (Started(1, 2, Call(OTHER, "add", b"[3]")), f"Started(invoke_and_await {OTHER} add [3])"),
+        (Started(1, 2, Send(OTHER, "add", b"[]", None)), f"Started(invoke {OTHER} add [])"),
+        (Started(1, 2, Send(OTHER, "add", b"[]", 5)), f"Started(invoke {OTHER} add [], due at 5 µs)"),
+        (Started(1, 2, Ask(OTHER, "total", b"[]")), f"Started(ask {OTHER} total [])"),
         (Abandoned(1, 7), "Abandoned(start=7)"),
         (Completed(1, 2, Value(b"3")), "Completed(invocation=2, value 3)"),
         (Completed(1, 2, Value(None)), "Completed(invocation=2, value none)"),

@@ -11,7 +11,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import workers
-from oplog.entries import Abandoned, Cancelled, Completed, Ended, Failure, Invoked, Role, Run, Settled, Started, Value
+from oplog.entries import (
+    Abandoned,
+    Ask,
+    Call,
+    Cancelled,
+    Completed,
+    Ended,
+    Failure,
+    Invoked,
+    Role,
+    Run,
+    Send,
+    Settled,
+    Started,
+    Value,
+)
 from oplog.errors import NonDeterminismError
 
 
@@ -93,6 +108,28 @@ class Corpus(workers.Worker):
                 self.seen.append("not yet")
         return "done"
 
+    @workers.handler
+    async def calls(self, alone: bool) -> list[Any]:
+        others = [workers.worker(Corpus, f"other-{n}") for n in range(5)]
+        others[0].runs(1)  # type: ignore[unused-coroutine]
+        workers.send(others[0].promise)
+        workers.race(others[0].promise(), others[0].runs(2))
+
+        async def child(other: Corpus) -> Any:
+            try:
+                return await other.stubborn()
+            finally:
+                self.seen.append("child")
+
+        mine = [workers.race(child(others[1]), others[2].runs(3)), others[3].promise()]
+        if not alone:
+            mine.append(workers.ask(others[4].count))
+        try:
+            self.seen.append(await workers.gather(*mine))
+        except workers.TerminalError as error:
+            self.seen.append(error.code)
+        return [await workers.send_after(3, others[0].runs, 3), await others[1].failing(2)]
+
     @workers.query
     def count(self) -> int:
         return len(self.seen)
@@ -107,7 +144,11 @@ CALLS = [
     ("failing", (0,)),
     ("failing", (1,)),
     ("stubborn", ()),
+    ("calls", (True,)),
+    ("calls", (False,)),
 ]
+
+RESULTS = {"runs": b"1", "promise": b'"p"', "stubborn": b'"s"', "count": b"2"}
 
 choices = st.lists(
     st.one_of(
@@ -138,8 +179,7 @@ def happen(host: Any, what: str, number: int) -> None:
         host.put(Ended(host.tick(), delayed[number % len(delayed)], Value(None)))
     elif what == "end" and calls:
         start = calls[number % len(calls)]
-        data = b"%d" % number if isinstance(host.record[start - 1].request, Run) else b"null"
-        host.put(Ended(host.tick(), start, Value(data)))
+        host.put(Ended(host.tick(), start, Value(result(host.record[start - 1].request, number))))
     elif what == "fail" and calls:
         host.put(Ended(host.tick(), calls[number % len(calls)], Failure("rejected", "because", 500)))
     elif what == "cancel" and invoked:
@@ -148,6 +188,15 @@ def happen(host: Any, what: str, number: int) -> None:
         host.put(Settled(host.tick(), 1, Value(b"x"), "somebody"))
     elif what == "settle":
         host.settle()
+
+
+def result(request: Any, number: int) -> bytes:
+    """Return what may come of a host call."""
+    if isinstance(request, Run):
+        return b"%d" % number
+    if isinstance(request, Send):
+        return b'"inv_1%d"' % number
+    return RESULTS.get(request.function, b"null") if isinstance(request, (Call, Ask)) else b"null"
 
 
 def live(make_host: Any, history: list[tuple[str, int]]) -> Any:
@@ -172,8 +221,10 @@ def test_replay_of_a_live_run_gives_the_same_state_and_goes_on_the_same_way(make
     assert host.player.state() == again.state()
     assert host.player.running == again.running
     assert sorted(host.player.open_runs) == sorted(again.open_runs)
+    assert host.player.open_asks == again.open_asks
     while again.ready:
         assert again.step(len(host.record), 0).outputs == []
+    assert host.player.waited_calls == again.waited_calls
     for player in (host.player, again):
         player.close()
 
@@ -193,9 +244,32 @@ def test_a_replayed_worker_goes_on_exactly_as_the_one_that_never_left(make_host:
         host.settle()
 
     assert stayed.record == left.record
+    assert stayed.cancels == left.cancels
+    assert set(stayed.cancels) <= set(stayed.abandoned())
     assert stayed.player.state() == left.player.state()
     stayed.player.close()
     left.player.close()
+
+
+@given(history=choices)
+@law
+def test_nothing_but_the_waited_calls_lets_an_invocation_go_on(make_host: Any, history: Any) -> None:
+    """When calls are all that is waited for, no code runs before one of them has its outcome."""
+    host = live(make_host, [("invoke", CALLS.index(("calls", (True,)))), ("settle", 0), *history])
+    waited = host.player.waited_calls
+    if waited is not None:
+        starts = [start for start, _ in waited]
+        assert [(start, host.record[start - 1].request.worker) for start in starts] == list(waited)
+        before, length = repr(host.player.state()), len(host.record)
+        for start in set(host.open_calls()) - set(starts):
+            if start in host.open_calls():
+                host.end(start, result(host.record[start - 1].request, 1))
+        assert repr(host.player.state()) == before
+        assert {type(entry) for entry in host.record[length:]} <= {Ended, Abandoned}
+        assert host.player.waited_calls == waited
+        host.end(starts[0], result(host.record[starts[0] - 1].request, 1))
+        assert host.player.waited_calls != waited
+    host.player.close()
 
 
 @given(history=choices)
