@@ -49,3 +49,22 @@ class Stepper(workers.Worker):
         for _ in range(count):
             total += await workers.run(one_sync)
         return total
+
+
+class Clerk(workers.Worker):
+    """Has counters count: one, one behind the other, or many at once."""
+
+    @workers.handler
+    async def call(self, name: str) -> int:
+        return await workers.worker(Counter, name).add(1)
+
+    @workers.handler
+    async def chain(self, names: list[str]) -> int:
+        if not names:
+            return 1
+        return 1 + await workers.worker(Clerk, names[0]).chain(names[1:])
+
+    @workers.handler
+    async def fan(self, names: list[str]) -> int:
+        counted = await workers.gather(*(workers.worker(Counter, name).add(1) for name in names))
+        return len(counted)

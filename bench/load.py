@@ -20,6 +20,10 @@ WORKERS = 1_000
 STEPS = 10
 SECONDS = 3.0
 ALONE_COUNT = 400
+CHAIN = 10
+CHAINS_COUNT = 60
+FAN = 100
+FANS_IN_FLIGHT = 4
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -39,8 +43,10 @@ class Window(msgspec.Struct, frozen=True):
         return self.count / (self.ended - self.began)
 
 
-async def keep_in_flight(act: Callable[[int], Awaitable[None]], *, seconds: float = SECONDS) -> Window:
-    """Keep `IN_FLIGHT` acts in flight for so long; each gets its number."""
+async def keep_in_flight(
+    act: Callable[[int], Awaitable[None]], *, seconds: float = SECONDS, in_flight: int = IN_FLIGHT
+) -> Window:
+    """Keep so many acts in flight for so long; each gets its number."""
     numbers = count()
     done = 0
     began = time.monotonic()
@@ -53,7 +59,7 @@ async def keep_in_flight(act: Callable[[int], Awaitable[None]], *, seconds: floa
             done += 1
 
     async with trio.open_nursery() as nursery:
-        for _ in range(IN_FLIGHT):
+        for _ in range(in_flight):
             nursery.start_soon(one_after_another)
     return Window(done, began, time.monotonic())
 
@@ -90,15 +96,64 @@ async def alone(client: Client) -> Window:
     async def act() -> None:
         await client.invoke("worker://counter/w-0", "add", 1)
 
-    for _ in range(ALONE_COUNT // 10):
+    return await one_at_a_time(act, ALONE_COUNT)
+
+
+async def one_at_a_time(act: Callable[[], Awaitable[None]], times: int) -> Window:
+    """Perform an act so many times after a few to warm up, and take the time of each."""
+    for _ in range(times // 10):
         await act()
     took: list[float] = []
     began = time.monotonic()
-    for _ in range(ALONE_COUNT):
+    for _ in range(times):
         start = time.perf_counter()
         await act()
         took.append(time.perf_counter() - start)
-    return Window(ALONE_COUNT, began, time.monotonic(), statistics.median(took))
+    return Window(times, began, time.monotonic(), statistics.median(took))
+
+
+async def call(client: Client) -> Window:
+    """Invoke a thousand workers that each call another one and wait, many in flight."""
+
+    async def act(number: int) -> None:
+        await client.invoke(f"worker://clerk/w-{number % WORKERS}", "call", f"w-{number % WORKERS}")
+
+    await keep_in_flight(act, seconds=SECONDS / 3)
+    return await keep_in_flight(act)
+
+
+async def chain(client: Client) -> Window:
+    """Invoke a chain of ten workers, one chain at a time."""
+    names = [f"chain-{n}" for n in range(1, CHAIN)]
+
+    async def act() -> None:
+        if await client.invoke("worker://clerk/chain-0", "chain", names) != CHAIN:
+            raise RuntimeError("the chain is broken")
+
+    return await one_at_a_time(act, CHAINS_COUNT)
+
+
+async def ten_alone(client: Client) -> Window:
+    """Invoke ten workers one after another, one invocation at a time."""
+
+    async def act() -> None:
+        for n in range(CHAIN):
+            await client.invoke(f"worker://clerk/chain-{n}", "chain", [])
+
+    return await one_at_a_time(act, CHAINS_COUNT)
+
+
+async def fan(client: Client) -> Window:
+    """Invoke workers that call a hundred others at once."""
+
+    async def act(number: int) -> None:
+        names = [f"w-{(number * FAN + n) % WORKERS}" for n in range(FAN)]
+        if await client.invoke(f"worker://clerk/fan-{number % 64}", "fan", names) != FAN:
+            raise RuntimeError("a result was lost")
+
+    await keep_in_flight(act, seconds=SECONDS / 6, in_flight=FANS_IN_FLIGHT)
+    window = await keep_in_flight(act, in_flight=FANS_IN_FLIGHT)
+    return Window(window.count * FAN, window.began, window.ended)
 
 
 async def promise(client: Client) -> Window:
@@ -142,7 +197,8 @@ async def steps_sync(client: Client) -> Window:
 
 
 WORKLOADS: dict[str, Callable[[Client], Awaitable[Window]]] = {
-    work.__name__: work for work in (create, alone, invoke, promise, steps_async, steps_sync)
+    work.__name__: work
+    for work in (create, alone, invoke, promise, steps_async, steps_sync, call, chain, ten_alone, fan)
 }
 
 

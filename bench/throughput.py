@@ -1,4 +1,4 @@
-"""Rows 1 to 4: what comes over the admin socket, beside bare LMDB, an echo, and the first row."""
+"""Rows 1 to 5: what comes over the admin socket, beside bare LMDB, an echo, and the first row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.load import Window
 from bench.serve import Transaction, load_transactions
 from bench.table import Line, compared
 
-ROWS = ("throughput", "latency", "promise", "steps")
+ROWS = ("throughput", "latency", "promise", "steps", "calls")
 
 
 class Measured(msgspec.Struct):
@@ -35,6 +35,8 @@ def measure(run: int, rows: Sequence[str], scratch: Path) -> Measured:
         workloads.append("promise")
     if "steps" in rows:
         workloads += ["steps_async", "steps_sync"]
+    if "calls" in rows:
+        workloads += ["call", "fan", "chain", "ten_alone"]
     data, record = scratch / f"data-{run}", scratch / f"transactions-{run}"
     with processes.daemon("bench.guests", data, record=record) as server:
         windows = _client(server.socket_path, workloads)
@@ -85,4 +87,20 @@ def lines(rows: Sequence[str], runs: Sequence[Measured]) -> list[Line]:
         pairs = [(rate(r, "steps_sync"), rate(r, "invoke")) for r in runs]
         what = "handler of 10 runs, sync effects, 64 in flight"
         found.append(compared("steps", what, "steps/s", first, pairs, bar=0.5, goal=0.8))
+    if "calls" in rows:
+        found += _call_lines(runs)
     return found
+
+
+def _call_lines(runs: Sequence[Measured]) -> list[Line]:
+    def rates(name: str) -> list[tuple[float, float]]:
+        return [(run.windows[name].rate, run.windows["invoke"].rate) for run in runs]
+
+    what = "worker calls worker, one reply, 64 in flight"
+    calls = compared("calls", what, "/s", "row 1", rates("call"), bar=0.35, goal=0.5)
+    what = "fan-out of 100 with gather, 4 in flight"
+    fans = compared("calls", what, "results/s", "row 1", rates("fan"), bar=0.6, goal=1.0)
+    pairs = [(r.windows["chain"].p50_seconds * 1e6, r.windows["ten_alone"].p50_seconds * 1e6) for r in runs]
+    what, beside = "chain of 10, one reply, alone, p50", "10 invocations, one by one"
+    chains = compared("calls", what, "µs", beside, pairs, bar=0.25, goal=0.15, at_most=True)
+    return [calls, fans, chains]

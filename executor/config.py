@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from oplog.errors import BadArguments
+from workers.retry import RetryPolicy
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -38,8 +39,21 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """On one connection."""
     stop_grace_seconds: float = 10.0
     """How long a stopping executor waits for `run`s in flight."""
+    retention_seconds: float = 86_400.0
+    """How long the record of an ephemeral worker is kept after the end of its invocation."""
     block_warning_seconds: float = 0.1
     block_stack_seconds: float = 5.0
+
+    @property
+    def handler_retry(self) -> RetryPolicy:
+        """How the failed step of a handler is repeated."""
+        return RetryPolicy(
+            attempts=self.retry_attempts_max,
+            first_seconds=self.retry_first_seconds,
+            max_seconds=self.retry_longest_seconds,
+            factor=self.retry_factor,
+            jitter=self.retry_jitter,
+        )
 
 
 def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:

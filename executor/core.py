@@ -15,14 +15,19 @@ from pathlib import Path
 import structlog
 import trio
 
+from executor.calls import Calls
+from executor.cancelling import Cancelling
 from executor.committer import Commit, Committer, CommitThread, inline
 from executor.config import Config
+from executor.creation import Creation
 from executor.deletion import Deletion
 from executor.effects import Effects
 from executor.engine import Engine
 from executor.hiding import hidden
+from executor.hostcalls import HostCalls
 from executor.inspection import Inspection
 from executor.invocations import Invocations
+from executor.notes import Notes
 from executor.promises import Promises
 from executor.queries import Queries
 from executor.record import Record
@@ -32,11 +37,12 @@ from executor.residents import Activation, Residents
 from executor.timers import Timers
 from executor.watchdog import Watchdog
 from executor.watchers import Watchers
-from oplog.entries import Resumed
 from oplog.environment import Environment
 from oplog.errors import StoreFailed
-from oplog.tables import PAIR, Condition, Table
-from workers.retry import RetryPolicy
+from oplog.ids import WorkerId
+from oplog.tables import PAIR, Table
+from workers.component import Component
+from workers.player import Player
 
 TURN_BUDGET_SECONDS = 0.005
 """How long the engine takes turns before the loop looks at sockets again."""
@@ -98,22 +104,21 @@ class Executor:
         self.residents.on_ready = self._on_ready
         self.watchers = Watchers(self.record)
         self.promises = Promises(self.record, self.residents, self.watchers)
-        self.queries = Queries(
-            self.record, self.residents, lambda component, worker_id: self.engine.new_player(component, worker_id)
-        )
+        self.queries = Queries(self.record, self.residents, self._new_player)
+        self.creation = Creation(self.record, self.registry, self.residents, self._new_player, entropy)
         self.inspection = Inspection(self.record, self.registry)
         self.engine: Engine
-        self._assemble(threads, chance, entropy)
+        self._assemble(threads, chance)
         self._ready = trio.Event()
         self._resident = trio.Event()
         self._log = structlog.get_logger("promissory.executor")
         self.is_stopping = False
 
-    def _assemble(self, threads: bool, chance: Callable[[], float], entropy: Callable[[int], bytes]) -> None:
+    def _assemble(self, threads: bool, chance: Callable[[], float]) -> None:
         """Make what takes steps, on top of what records them."""
-        config = self.config
+        config, record, residents = self.config, self.record, self.residents
         self.effects = Effects(
-            self.record,
+            record,
             self._nursery,
             lambda ordinal, start, outcome: self.engine.deliver_effect(ordinal, start, outcome),
             config.threads_max,
@@ -121,43 +126,48 @@ class Executor:
             inline=not threads,
             jitter=chance,
         )
-        self.timers = Timers(self.record, lambda kind, ordinal, index: self.engine.fire(kind, ordinal, index))
+        self.timers = Timers(record, lambda kind, ordinal, index: self.engine.fire(kind, ordinal, index))
         self.watchdog = Watchdog(config.block_warning_seconds, config.block_stack_seconds) if threads else None
-        retry = RetryPolicy(
-            attempts=config.retry_attempts_max,
-            first_seconds=config.retry_first_seconds,
-            max_seconds=config.retry_longest_seconds,
-            factor=config.retry_factor,
-            jitter=config.retry_jitter,
-        )
-        step_in = _hidden if self.watchdog is None else self.watchdog.watching
-        self.engine = Engine(
-            self.record,
+        self.notes = Notes(record, residents, self.watchers, self.timers, config.handler_retry, chance)
+        self.calls = Calls(record, self.registry, residents, self.creation, self.timers, self.queries, config)
+        self.cancelling = Cancelling(record, residents, self.notes, self.calls)
+        self.deletion = Deletion(record, residents, self.promises, self.watchers, self.effects, self.calls)
+        hostcalls = HostCalls(
+            record,
             self.registry,
-            self.residents,
-            self.watchers,
+            residents,
             self.promises,
             self.effects,
             self.timers,
+            self.calls,
+            self.cancelling,
+        )
+        self.engine = Engine(
+            record,
+            self.registry,
+            residents,
+            self.promises,
             self.queries,
-            retry,
-            step_in,
-            chance,
+            hostcalls,
+            self.calls,
+            self.notes,
+            self.deletion,
+            _hidden if self.watchdog is None else self.watchdog.watching,
         )
         self.invocations = Invocations(
-            self.record,
+            record,
             self.registry,
-            self.residents,
+            residents,
             self.watchers,
             self.promises,
             self.timers,
-            self.queries,
-            self.engine,
+            self.creation,
             config,
-            entropy,
         )
-        self.deletion = Deletion(self.record, self.residents, self.promises, self.watchers, self.effects)
-        self.recovery = Recovery(self.record, self.residents, self.promises, self.engine, self.effects)
+        self.recovery = Recovery(record, residents, self.promises, self.engine, self.notes, self.effects)
+
+    def _new_player(self, component: Component, worker_id: WorkerId) -> Player:
+        return self.engine.new_player(component, worker_id)
 
     def start(self) -> None:
         """Start the executor's tasks; what was runnable goes on."""
@@ -208,7 +218,10 @@ class Executor:
 
     def _read_back(self, error: StoreFailed) -> None:
         """Drop everything in memory that is not durable."""
+        for activation in self.residents:
+            self.queries.refuse(activation, error)
         self.residents.drop_all()
+        self.calls.forget_asks()
         self.engine.held.clear()
         env = self.environment
         self.watchers.drop_unless(
@@ -230,14 +243,14 @@ class Executor:
             activation = None if index else self.residents.get(ordinal)
             if activation is not None:
                 self.residents.push(activation)
+        self.calls.ask_held()
         self._ready.set()
 
     def resume(self, activation: Activation, by: str) -> None:
         """Let a paused, retrying or interrupted worker go on, as a unit; its attempts are counted anew."""
-        if activation.row.condition != Condition.NONE:
-            activation.unload()
-            self.residents.append(activation, Resumed(self.record.now(), by))
-            self.residents.end_unit()
+        self.notes.resumed(activation, by)
+        self.calls.look_again(activation)
+        self.residents.end_unit()
         self.residents.push(activation)
 
     async def next_commit(self) -> None:
@@ -248,6 +261,7 @@ class Executor:
         """Return counters and gauges since the start."""
         return {
             "invocations_accepted": self.invocations.accepted_count,
+            "calls_made": self.calls.made_count,
             "steps": self.engine.steps_count,
             "entries_replayed": self.engine.replayed_count,
             "effects_performed": self.effects.performed_count,

@@ -194,6 +194,9 @@ class Embedded(Asker):
             stream = self._operations.perform(op, fields, reply)
             if stream is not None:
                 await stream()
+            else:
+                # Now, as for a request on the socket: so an invocation and its result share a commit.
+                self.executor.run_ready()
             await reply.answered.wait()
         finally:
             self._waiting.discard(reply)

@@ -58,6 +58,10 @@ class Inspection:
             shown["component_version"] = created.component_version
             shown["env"] = created.env
             shown["args"] = msgspec.json.decode(created.args)
+            if created.parent is not None:
+                shown["parent"] = self._registry.path_of(created.parent)
+        if row.scheduled:
+            shown["scheduled"] = list(self._scheduled(row))
         errored = self._entry(row.ordinal, row.errored) if row.errored else None
         if isinstance(errored, Errored):
             shown["error"] = errored.error
@@ -66,6 +70,16 @@ class Inspection:
             if errored.next_attempt is not None:
                 shown["next_attempt_at"] = rfc3339(errored.next_attempt)
         return shown
+
+    def _scheduled(self, row: WorkerRow) -> Iterator[dict[str, Any]]:
+        """Iterate over the invocations of a worker whose time has not come."""
+        for key, raw in self._env.scan(Table.PROMISES, *ordinal_range(row.ordinal)):
+            if PromiseRow.decode(raw).state is PromiseState.SCHEDULED:
+                index = OplogIndex(PAIR.unpack(key)[1])
+                invoked = self._entry(row.ordinal, index)
+                if isinstance(invoked, Invoked) and invoked.due is not None:
+                    invocation = str(InvocationId(row.worker_id, index))
+                    yield {"invocation": invocation, "function": invoked.function, "due": rfc3339(invoked.due)}
 
     def workers(self, status: str | None, component: str | None) -> Iterator[dict[str, Any]]:
         """Iterate over the workers, by age.
@@ -185,6 +199,10 @@ class Inspection:
             "key": invoked.key,
             "created_at": rfc3339(promise.created_at),
         }
+        if invoked.caller is not None:
+            shown["caller"] = self._registry.path_of(invoked.caller)
+        if invoked.due is not None:
+            shown["due"] = rfc3339(invoked.due)
         if promise.state is PromiseState.REJECTED:
             completed = self._entry(row.ordinal, promise.outcome)
             if isinstance(completed, Completed) and isinstance(completed.outcome, Failure):

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from executor.calls import naming_error
 from executor.config import Config
-from executor.engine import Engine, paused_error
+from executor.creation import Creation
+from executor.notes import paused_error
 from executor.promises import Promises
-from executor.queries import Queries
 from executor.record import Record
 from executor.registry import Registry
 from executor.residents import Activation, Residents
 from executor.timers import Timers
 from executor.watchers import Watcher, Watchers
-from oplog.entries import Created, Errored, Invoked
+from oplog.entries import Errored, Invoked
 from oplog.errors import BadArguments, LimitReached, NotFound
 from oplog.ids import InvocationId, OplogIndex, WorkerId
-from oplog.tables import U64, Condition, PromiseKind, Table, idempotency_key
+from oplog.tables import U64, Condition, PromiseKind, Table, ephemeral_key, idempotency_key
 from workers.component import Component, Handler
 
 DELAY_US_MAX = 100 * 366 * 86_400 * 1_000_000
@@ -62,10 +62,8 @@ class Invocations:
         watchers: Watchers,
         promises: Promises,
         timers: Timers,
-        queries: Queries,
-        engine: Engine,
+        creation: Creation,
         config: Config,
-        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._record = record
         self._registry = registry
@@ -73,25 +71,25 @@ class Invocations:
         self._watchers = watchers
         self._promises = promises
         self._timers = timers
-        self.queries = queries
-        self._engine = engine
+        self._creation = creation
         self._config = config
-        self._entropy = entropy
-        self._pool: list[bytes] = []
+        self._retention_us = int(config.retention_seconds * 1e6)
         self.accepted_count = 0
 
     def handler(self, worker: str, function: str) -> tuple[Component, WorkerId, Handler]:
-        """Return the component, id and handler that a call names.
+        """Return the component, id and handler that a call names; the id of a fresh ephemeral worker has no name.
 
         Raises:
           NotFound: the component or the function does not exist.
-          BadArguments: the worker's name is out of limits.
+          BadArguments: the worker's name is out of limits, is missing, or is given to an ephemeral component.
         """
         component, worker_id = self._registry.locate(worker)
         handler = component.handlers.get(function)
         if handler is None:
             known = ", ".join(component.handlers)
             raise NotFound(f"component {component.name!r} has no function {function!r}", expected=known)
+        if (not worker_id.worker_name) is not (component.ephemeral and handler.kind == "handler"):
+            raise BadArguments(naming_error(component, handler.kind))
         return component, worker_id, handler
 
     def accept(self, call: Call, component: Component, worker_id: WorkerId, handler: Handler) -> Accepted:
@@ -106,17 +104,18 @@ class Invocations:
         """
         self._check_limits(call)
         params = handler.check(call.params)
-        activation = self._residents.find(worker_id)
-        if activation is not None and call.key is not None:
-            found = self._record.get(Table.IDEMPOTENCY, idempotency_key(activation.ordinal, call.function, call.key))
-            if found is not None:
-                return Accepted(activation, U64.unpack(found)[0], is_new=False)
-        if activation is None or not activation.row.life:
-            activation = self._create(component, worker_id, b"[]", {})
+        if call.key is not None:
+            known = self._known(component, worker_id, call.function, call.key)
+            if known is not None:
+                return known
+        retention_us = None
+        if component.ephemeral:
+            worker_id, retention_us = self._creation.fresh_id(component), self._retention_us
+        activation = self._creation.find_or_create(component, worker_id, {}, None)
         now = self._record.now()
         due = None if call.delay_us is None else now + call.delay_us
-        key = call.key if call.key is not None else uuid4_text(self._random())
-        invoked = Invoked(now, call.function, params, key, None, None, (), due)
+        key = call.key if call.key is not None else self._creation.fresh_key()
+        invoked = Invoked(now, call.function, params, key, None, None, (), due, retention_us)
         index = self._residents.deliver(activation, invoked)
         self._residents.end_unit()
         if due is not None:
@@ -124,12 +123,18 @@ class Invocations:
         self.accepted_count += 1
         return Accepted(activation, index, is_new=True)
 
-    def _random(self) -> bytes:
-        """Return 16 random bytes; the operating system is asked for many at a time, since each time costs 1 us."""
-        if not self._pool:
-            drawn = self._entropy(16 * 256)
-            self._pool = [drawn[i : i + 16] for i in range(0, len(drawn), 16)]
-        return self._pool.pop()
+    def _known(self, component: Component, worker_id: WorkerId, function: str, key: str) -> Accepted | None:
+        """Return the invocation that a key stands for already."""
+        if not component.ephemeral:
+            activation = self._residents.find(worker_id)
+            if activation is None:
+                return None
+            found = self._record.get(Table.IDEMPOTENCY, idempotency_key(activation.ordinal, function, key))
+            return None if found is None else Accepted(activation, U64.unpack(found)[0], is_new=False)
+        found = self._record.get(Table.WORKER_IDS, ephemeral_key(component.id, idempotency_key(0, function, key)[8:]))
+        activation = None if found is None else self._residents.get(U64.unpack(found)[0])
+        # The one invocation of an ephemeral worker follows its `Created`.
+        return None if activation is None else Accepted(activation, OplogIndex(activation.row.life + 1), is_new=False)
 
     def _check_limits(self, call: Call) -> None:
         if len(call.params) > self._config.payload_bytes_max:
@@ -145,11 +150,13 @@ class Invocations:
         """Create a worker explicitly, as a unit.
 
         Raises:
-          BadArguments: it exists, or its arguments do not fit; nothing is written.
+          BadArguments: it exists, its arguments do not fit, or it is ephemeral; nothing is written.
           LimitReached: arguments and environment are too long; nothing is written.
           NotFound: the component is not registered.
         """
         component, worker_id = self._registry.locate(worker)
+        if component.ephemeral or not worker_id.worker_name:
+            raise BadArguments(naming_error(component, "handler"))
         size_bytes = len(args) + sum(len(name.encode()) + len(value.encode()) for name, value in env.items())
         if size_bytes > self._config.payload_bytes_max:
             limit = self._config.payload_bytes_max
@@ -157,24 +164,8 @@ class Invocations:
         activation = self._residents.find(worker_id)
         if activation is not None and activation.row.life:
             raise BadArguments(f"worker {activation.path} exists already", worker=activation.path)
-        activation = self._create(component, worker_id, component.check_args(args), dict(env))
+        activation = self._creation.create(component, worker_id, component.check_args(args), env, None)
         self._residents.end_unit()
-        return activation
-
-    def _create(self, component: Component, worker_id: WorkerId, args: bytes, env: dict[str, str]) -> Activation:
-        if args == b"[]" and component.requires_args:
-            raise BadArguments(
-                f"{component.name} has required fields: create the worker first, with its arguments",
-                worker=self._registry.path_of(worker_id),
-            )
-        now = self._record.now()
-        created = Created(now, worker_id, component.version, args, env, None, self._entropy(32))
-        old = self._residents.find(worker_id)
-        index = OplogIndex(1 if old is None else old.row.last + 1)
-        player = self._engine.begin_life(component, index, created)
-        activation = self._residents.create(created)
-        activation.player = player
-        activation.is_loaded = True
         return activation
 
     # Waiting.
@@ -202,13 +193,6 @@ class Invocations:
         if accepted.is_new and activation.row.condition is not Condition.PAUSED:
             return self._watchers.add(activation.row.ordinal, index, watcher)
         return watch(self._record, self._promises, self._watchers, activation, index, watcher, pauses=True)
-
-
-def uuid4_text(entropy: bytes) -> str:
-    """Return 16 random bytes as a UUID of version 4; `uuid.UUID` takes five times as long for the same text."""
-    digits = entropy.hex()
-    variant = "89ab"[entropy[8] & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def watch(

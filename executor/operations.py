@@ -65,6 +65,7 @@ class Operations:
             "invocation.attach": (requests.Invocation, self._attach),
             "invocation.show": (requests.Invocation, self._show_invocation),
             "invocation.list": (requests.Invocations, self._list_invocations),
+            "invocation.cancel": (requests.Invocation, self._cancel),
             "promise.await": (requests.Promise, self._await_promise),
             "promise.poll": (requests.Promise, self._show_promise),
             "promise.show": (requests.Promise, self._show_promise),
@@ -175,6 +176,12 @@ class Operations:
         worker_id = None if request.worker is None else self._executor.registry.worker_id(request.worker)
         return self._stream(reply, self._executor.inspection.invocations(worker_id, request.status), request.limit)
 
+    def _cancel(self, request: requests.Invocation, reply: Reply) -> None:
+        activation, index = self._executor.invocations.find(InvocationId.parse(request.invocation))
+        cancelled = self._executor.cancelling.cancel(activation, index, reply.peer)
+        self._executor.residents.end_unit()
+        self._when_durable(reply, {"cancelled": cancelled})
+
     # Promises.
 
     def _owner(self, text: str) -> tuple[Activation, OplogIndex]:
@@ -270,16 +277,22 @@ class Operations:
     def _resume(self, request: requests.Resume, reply: Reply) -> None:
         executor = self._executor
         if request.all:
-            paused = [row["worker"] for row in executor.inspection.workers("paused", None)]
-            for path in paused:
-                executor.resume(self._activation(path), reply.peer)
-            self._when_durable(reply, {"resumed": len(paused)})
+            # Lists are of what is durable: a worker that pauses in the open batch is not in them yet.
+            self._record.when_durable(
+                lambda failure: self._resume_all(reply) if failure is None else reply.error(failure)
+            )
             return
         if request.worker is None:
             raise BadArguments("resume needs a worker, or all")
         activation = self._activation(request.worker)
         executor.resume(activation, reply.peer)
         self._when_durable(reply, {"worker": activation.path})
+
+    def _resume_all(self, reply: Reply) -> None:
+        paused = [row["worker"] for row in self._executor.inspection.workers("paused", None)]
+        for path in paused:
+            self._executor.resume(self._activation(path), reply.peer)
+        self._when_durable(reply, {"resumed": len(paused)})
 
     # Oplogs.
 

@@ -42,13 +42,13 @@ class Promises:
         Args:
           owner: the worker that has it.
           index: which.
-          created: accept only a promise created as such, not an invocation.
+          created: accept only a promise created as such, not an invocation. A call is neither.
 
         Raises:
           NotFound: there is none.
         """
         row = self._record.promise_row(owner.ordinal, index) if owner.row.life else None
-        if row is None or (created and row.kind is not PromiseKind.PROMISE):
+        if row is None or row.kind is PromiseKind.CALL or (created and row.kind is not PromiseKind.PROMISE):
             raise NotFound(f"there is no promise {owner.path}/{index}", worker=owner.path, index=index)
         return row
 

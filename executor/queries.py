@@ -24,7 +24,16 @@ class Queries:
         self._residents = residents
         self._new_player = new_player
 
-    def ask(self, component: Component, worker_id: WorkerId, function: str, params: bytes, answer: Answer) -> None:
+    def ask(
+        self,
+        component: Component,
+        worker_id: WorkerId,
+        function: str,
+        params: bytes,
+        answer: Answer,
+        *,
+        inside: bool = False,
+    ) -> None:
         """Answer a query: from memory if the worker is there, else when it has been read back.
 
         A worker that does not exist is answered for by a fresh instance; nothing is written.
@@ -35,9 +44,14 @@ class Queries:
           function: the query's name.
           params: a JSON array that was checked.
           answer: called when the answer is known and all that it rests on is durable.
+          inside: the answer goes to a worker of this executor, so it need not wait: what is appended after it can
+            only be durable with it.
+
+        Raises:
+          BadArguments: the worker does not exist, and cannot without arguments.
         """
         activation = self._residents.find(worker_id)
-        query = Query(function, params, answer)
+        query = Query(function, params, answer, inside)
         if activation is None or not activation.row.life:
             self._ask_fresh(component, worker_id, query)
         elif activation.is_loaded:
@@ -69,6 +83,10 @@ class Queries:
             result = activation.player.query(query.function, query.params)
         except Exception as failure:
             error = as_promissory(failure)
+
+        if query.is_inside:
+            query.answer(result, error)
+            return
 
         def durable(failure: StoreFailed | None) -> None:
             query.answer(result if failure is None else None, failure or error)

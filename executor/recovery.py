@@ -11,6 +11,7 @@ import trio
 
 from executor.effects import Effects
 from executor.engine import Engine
+from executor.notes import Notes
 from executor.promises import Promises
 from executor.record import Record
 from executor.residents import Activation, Residents
@@ -42,12 +43,19 @@ class Recovery:
     """Resumes what was runnable and keeps count of unclean ends."""
 
     def __init__(
-        self, record: Record, residents: Residents, promises: Promises, engine: Engine, effects: Effects
+        self,
+        record: Record,
+        residents: Residents,
+        promises: Promises,
+        engine: Engine,
+        notes: Notes,
+        effects: Effects,
     ) -> None:
         self._record = record
         self._residents = residents
         self._promises = promises
         self._engine = engine
+        self._notes = notes
         self._effects = effects
         self._log = structlog.get_logger("promissory.recovery")
         self.unclean_count = 0
@@ -77,7 +85,7 @@ class Recovery:
             return
         error = ProcessEnded("the process ended while this worker was being activated", worker=activation.path)
         index = OplogIndex(activation.row.errored_input or activation.row.last)
-        self._engine.pause_or_retry(activation, index, activation.row.attempt + 1, error, None)
+        self._notes.pause_or_retry(activation, index, activation.row.attempt + 1, error, None)
 
     def close(self) -> None:
         """Note a clean end; the commit that follows makes it durable."""
@@ -102,7 +110,7 @@ class Recovery:
             else:
                 self._residents.push(activation)
                 while len(self._residents.ready) >= READY_MAX:
-                    await trio.lowlevel.checkpoint()
+                    await self._turn()
         if self.is_careful:
             count += await self._fire_carefully()
             while self._engine.held:  # those that requests have woken meanwhile
@@ -140,11 +148,17 @@ class Recovery:
 
     async def _settled(self, activation: Activation) -> None:
         while activation.is_queued or self._residents.ready:
-            await trio.lowlevel.checkpoint()
+            await self._turn()
         await self._durable()
         with trio.move_on_after(SETTLE_SECONDS):
             while self._effects.is_in_flight(activation.ordinal):
                 await trio.sleep(SETTLE_SECONDS / 25)
+
+    async def _turn(self) -> None:
+        """Let the engine have its turn; once it takes none, wait to be ended by whoever has stopped it."""
+        if self._engine.is_stopped:
+            await trio.sleep_forever()
+        await trio.lowlevel.checkpoint()
 
     async def _name(self, row: WorkerRow | None) -> None:
         self._put(_ACTIVATING_KEY, None if row is None else U64.pack(row.ordinal))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import structlog
 from oplog.codec import decode_cbor
 from oplog.environment import Environment
 from oplog.errors import BadArguments, BadHandler, NotFound, OplogCorrupt
-from oplog.ids import ComponentId, WorkerId, component_id, escape, resolve_component, split_worker
+from oplog.ids import ComponentId, WorkerId, check_component, component_id, escape, resolve_component, split_worker
 from oplog.tables import Table
 from workers import Worker
 from workers.component import Component, component_of
@@ -81,6 +82,17 @@ class Registry:
             raise NotFound(f"component {text!r} is not registered", expected=", ".join(self.names()) or None)
         return found
 
+    def component_name(self, component: ComponentId) -> str:
+        """Return a component's name, its id where no name is known."""
+        return self._names.get(component) or str(uuid.UUID(bytes=component))
+
+    def why_unavailable(self, component: ComponentId) -> str | None:
+        """Return why a remembered component is not served; None if it is, or if nothing is known of it."""
+        name = self._names.get(component)
+        if name is None or component in self._by_id:
+            return None
+        return f"component {name!r} is unavailable: {self._unavailable.get(name, 'its module has not been given')}"
+
     def names(self) -> list[str]:
         """Return the names of the available components."""
         return [component.name for component in self.components()]
@@ -97,13 +109,13 @@ class Registry:
           BadArguments: the text has another form.
         """
         located = self._located.get(text)
-        if located is not None:
+        if located is not None and located[1].worker_name:
             return located[1]
         component, name = split_worker(text)
         return WorkerId(resolve_component(component), name)
 
     def locate(self, text: str) -> tuple[Component, WorkerId]:
-        """Return the available component and the id of a worker given as COMPONENT/NAME.
+        """Return the available component and the id of a worker given as COMPONENT/NAME or COMPONENT alone.
 
         Raises:
           BadArguments: the text has another form.
@@ -111,7 +123,7 @@ class Registry:
         """
         found = self._located.get(text)
         if found is None:
-            component, name = split_worker(text)
+            component, name = split_worker(text) if "/" in text else (check_component(text), "")
             served = self.component(component)
             found = served, WorkerId(served.id, name)
             if len(self._located) >= LOCATED_MAX:
@@ -126,12 +138,15 @@ class Registry:
           The names of their components.
 
         Raises:
-          BadHandler: a class cannot be served, or two of them have one name; none is registered then.
+          BadHandler: a class cannot be served, is only the stub of one, or two have one name; none is registered then.
           StoreFailed: they could not be remembered.
         """
         components = [component_of(cls) for cls in classes]
         if len({component.name for component in components}) != len(components):
             raise BadHandler(f"two classes have one component name: {sorted(c.name for c in components)}")
+        for component in components:
+            if component.is_stub:
+                raise BadHandler(f"{component.cls.__name__} is a stub of {component.name!r}: it has no code")
         rows: dict[bytes, bytes | None] = {}
         for component in components:
             cls = component.cls

@@ -15,7 +15,10 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Invoke(msgspec.Struct, forbid_unknown_fields=True):
-    """Call a handler or query; `delay_us` and `send` are for handlers."""
+    """Call a handler or query; `delay_us` and `send` are for handlers.
+
+    `worker` is COMPONENT/NAME, or COMPONENT alone for an ephemeral one.
+    """
 
     worker: str
     function: str

@@ -15,6 +15,7 @@ from executor.record import Record
 from oplog import fold
 from oplog.entries import (
     Abandoned,
+    Cancelled,
     Completed,
     Created,
     Deleted,
@@ -39,12 +40,13 @@ Answer = Callable[["bytes | None", "PromissoryError | None"], None]
 class Query:
     """One query that waits for its worker to be read back."""
 
-    __slots__ = ("answer", "function", "params")
+    __slots__ = ("answer", "function", "is_inside", "params")
 
-    def __init__(self, function: str, params: bytes, answer: Answer) -> None:
+    def __init__(self, function: str, params: bytes, answer: Answer, is_inside: bool) -> None:
         self.function = function
         self.params = params
         self.answer = answer
+        self.is_inside = is_inside
 
 
 class Activation:
@@ -210,6 +212,9 @@ class Residents:
         elif kind is Settled or kind is Deleted:
             index = entry.promise  # type: ignore[attr-defined]
             found = activation.open.get(index)
+        elif kind is Cancelled:
+            index = entry.invocation  # type: ignore[attr-defined]
+            found = activation.open.get(index)
         else:
             return None
         return found if found is not None else self._record.entry(activation.row.ordinal, index)
@@ -283,6 +288,16 @@ class Residents:
         del self._by_ordinal[activation.row.ordinal]
         del self._by_id[activation.row.worker_id]
 
+    def forget(self, activation: Activation) -> None:
+        """Drop a worker that is gone with the unit at hand; what still has it finds that it has no life."""
+        activation.unload()
+        activation.row.life = 0
+        if activation.is_changed:
+            activation.is_changed = False
+            self._changed.remove(activation)
+        del self._by_ordinal[activation.row.ordinal]
+        del self._by_id[activation.row.worker_id]
+
     def drop_all(self) -> None:
         """Drop every worker, as a crash would."""
         for activation in self._by_ordinal.values():
@@ -294,7 +309,7 @@ class Residents:
 
 
 _OPENING = frozenset((Started, Invoked))
-_REFERRING = frozenset((Ended, Completed, Abandoned, Settled, Deleted))
+_REFERRING = frozenset((Ended, Completed, Abandoned, Settled, Deleted, Cancelled))
 
 
 def at_rest(activation: Activation) -> bool:

@@ -223,7 +223,7 @@ class Promissory(Asker):
         """Let a paused, retrying or interrupted worker go on."""
         await self.request("worker.resume", worker=_path(worker))
 
-    async def worker(self, worker: str) -> dict[str, Any]:
+    async def show(self, worker: str) -> dict[str, Any]:
         """Return what `worker show` prints, once it is durable."""
         await self.durable()
         shown: dict[str, Any] = await self.request("worker.show", worker=_path(worker))

@@ -43,7 +43,7 @@ class Timers:
             if self._heap[0][0] == due:
                 self._changed.set()
         elif not self._next_stored or due < self._next_stored:
-            self._next_stored = due
+            self._next_stored = max(due, 1)
             self._changed.set()
 
     def read_back(self) -> None:

@@ -10,9 +10,12 @@ invocation: cbor2's encoder, which must look at every type there is, takes twice
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import msgspec
+
+from oplog.ids import WorkerId
 
 _astuple = msgspec.structs.astuple
 
@@ -70,6 +73,8 @@ def _write(items: Any, out: bytearray) -> None:
             else:
                 out += _head(0x60, size)
             out += text
+        elif kind is WorkerId:
+            out += _worker_id(item)
         elif kind in _fixed:
             out += _fixed[kind]
             _write(_astuple(item), out)
@@ -85,6 +90,14 @@ def _write(items: Any, out: bytearray) -> None:
                 _write((value,), out)
         else:
             raise TypeError(f"{kind.__name__} has no place in an entry")
+
+
+@functools.lru_cache(maxsize=4096)
+def _worker_id(item: WorkerId) -> bytes:
+    """Return a worker's id: few different ones are written often, a chain of calls names each of its workers."""
+    out = bytearray(_packed_head(WorkerId, 2))
+    _write(_astuple(item), out)
+    return bytes(out)
 
 
 _fixed: dict[type, bytes] = {}

@@ -213,7 +213,8 @@ def _abandoned(row: WorkerRow, _i: OplogIndex, entry: e.Abandoned, start: Any, o
 
 
 def _cancelled(row: WorkerRow, _i: OplogIndex, entry: e.Cancelled, start: Any, _o: OrdinalOf, put: Put) -> None:
-    row.unapplied += 1
+    # Of one that does not run it may be applied after outputs of others: only `Applied` says that it was.
+    row.unapplied += 1 if entry.invocation == row.running else 2
     # It takes the place of the invocation: of one that fails to begin, or else of one that was not queued until now.
     if entry.input == entry.invocation != row.errored_input and type(start) is e.Invoked and start.due is not None:
         _end_delay(row, entry.invocation, start, start.due, put)
@@ -222,8 +223,10 @@ def _cancelled(row: WorkerRow, _i: OplogIndex, entry: e.Cancelled, start: Any, _
 def _completed(row: WorkerRow, index: OplogIndex, entry: e.Completed, start: Any, _o: OrdinalOf, put: Put) -> None:
     _output(row, put)
     row.pending -= 1
-    row.running = 0
-    row.unapplied = 0  # what is left of the inputs concerned this invocation only
+    if row.running == entry.invocation:  # not one that was cancelled in the queue
+        row.running = 0
+    if not row.pending:
+        row.unapplied = 0  # what is left of the inputs concerned nobody else
     state = _RESOLVED if type(entry.outcome) is e.Value else _REJECTED
     promise = encode_promise(_INVOCATION, state, start.timestamp, index)
     put(_PROMISES, oplog_key(row.ordinal, entry.invocation), promise)

@@ -1,4 +1,4 @@
-"""`promissory invocation`: find invocations again, and wait for them."""
+"""`promissory invocation`: find invocations again, wait for them, and call them off."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from executor.cli import options
-from executor.cli.output import print_facts, print_result, print_rows
+from executor.cli.output import print_facts, print_json, print_line, print_result, print_rows
 from executor.cli.session import collect, request, wait
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("invocation", "worker", "function", "status", "key", "created_at")
 
-app = typer.Typer(help="Invocations: list, show, attach.", rich_markup_mode=None)
+app = typer.Typer(help="Invocations: list, show, attach, cancel.", rich_markup_mode=None)
 
 
 @app.command("list")
@@ -70,3 +70,22 @@ def attach(
         goes_on=lambda: f"the invocation goes on: {invocation}",
     )
     print_result(result, as_json=as_json)
+
+
+@app.command()
+def cancel(
+    invocation: options.Invocation,
+    data: options.Data = options.DEFAULT_DATA,
+    socket: options.Socket = None,
+    as_json: options.Json = False,
+) -> None:
+    """Cancel an invocation, whether it waits for its turn or runs.
+
+    A running one may clean up first; the command does not wait for that.
+    """
+    answer = request(options.socket_path(data, socket), "invocation.cancel", invocation=invocation)
+    cancelled = bool(answer["cancelled"])
+    if as_json:
+        print_json(cancelled)
+    else:
+        print_line(f"cancelled {invocation}" if cancelled else f"{invocation} had already completed")

@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def invoke(
-    worker: options.Worker,
+    worker: options.Target,
     function: Annotated[str, typer.Argument(metavar="FUNCTION", help="A handler or a query.")],
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="JSON", help="Its arguments; strings as '\"text\"'.")

@@ -28,6 +28,13 @@ Timeout: TypeAlias = Annotated[
 Worker: TypeAlias = Annotated[
     str, typer.Argument(metavar="COMPONENT/NAME", help="'/' and '%' in NAME percent-encoded.")
 ]
+Target: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="COMPONENT[/NAME]",
+        help="'/' and '%' in NAME percent-encoded; an ephemeral component is called without a name.",
+    ),
+]
 Promise: TypeAlias = Annotated[str, typer.Argument(metavar="PROMISE", help="COMPONENT/NAME/INDEX.")]
 Invocation: TypeAlias = Annotated[str, typer.Argument(metavar="INVOCATION", help="The id that starts with inv_1.")]
 
@@ -55,6 +62,27 @@ def json_array(arguments: list[str]) -> bytes:
                 f"{argument!r} is not JSON: write a string with its quotes, as '\"text\"', in quotes of the shell"
             ) from exc
     return b"[" + b",".join(argument.encode() for argument in arguments) + b"]"
+
+
+def variables(pairs: list[str]) -> dict[str, str]:
+    """Return the variables of an environment, each given as K=V.
+
+    Raises:
+      typer.BadParameter: one is not of that form, is no text, or is given twice.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise typer.BadParameter(f"--env {pair!r} is not of the form K=V")
+        if name in found:
+            raise typer.BadParameter(f"--env gives {name!r} twice")
+        try:
+            pair.encode()
+        except UnicodeEncodeError as exc:
+            raise typer.BadParameter(f"--env {name!r} is not UTF-8 text") from exc
+        found[name] = value
+    return found
 
 
 def payload(text: str | None, file: Path | None) -> bytes:

@@ -59,12 +59,7 @@ def create(
     as_json: options.Json = False,
 ) -> None:
     """Create a worker with arguments and an environment of its own."""
-    variables: dict[str, str] = {}
-    for pair in env or []:
-        name, equals, value = pair.partition("=")
-        if not name or not equals:
-            raise typer.BadParameter(f"--env {pair!r} is not of the form K=V")
-        variables[name] = value
+    variables = options.variables(env or [])
     args = options.json_array(arguments or [])
     answer = request(
         options.socket_path(data, socket), "worker.create", worker=worker, args=args, env=variables or None

@@ -78,7 +78,7 @@ async def test_everybody_who_waits_is_told(mortal: Any) -> None:
 
     assert sorted(errors) == ["attach", "await_promise", "invoke"]
     with pytest.raises(NotFound):
-        await mortal.worker("mortal/owner")
+        await mortal.show("mortal/owner")
     with pytest.raises(NotFound):
         await mortal.await_promise(promise)
 

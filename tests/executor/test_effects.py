@@ -174,7 +174,7 @@ async def test_an_effect_outlives_its_worker_in_memory(doer: Any) -> None:
     invocation = await doer.send("doer/1", "steady", "x", 500.0)
     await trio.sleep(100)
     assert len(doer.executor.residents) == 0
-    assert (await doer.worker("doer/1"))["status"] == "running"
+    assert (await doer.show("doer/1"))["status"] == "running"
 
     assert await doer.attach(invocation) == "x"
     assert performed == ["x began", "x done"]

@@ -109,7 +109,7 @@ async def test_a_failing_step_is_tried_again_with_backoff(fragile: Any) -> None:
     assert [entry["attempt"] for entry in errors] == [1, 2, 3]
     assert 0.35 * 0.85 <= trio.current_time() - began <= 0.35 * 1.15 + 0.01
     assert await fragile.query("fragile/1", "all_done") == ["x"]
-    assert (await fragile.worker("fragile/1"))["status"] == "idle"
+    assert (await fragile.show("fragile/1"))["status"] == "idle"
 
 
 async def test_a_worker_that_keeps_failing_pauses(fragile: Any) -> None:
@@ -118,7 +118,7 @@ async def test_a_worker_that_keeps_failing_pauses(fragile: Any) -> None:
         await fragile.invoke("fragile/1", "until_mended", "x", key="k")
 
     assert attempts == ["x"] * 10
-    shown = await fragile.worker("fragile/1")
+    shown = await fragile.show("fragile/1")
     assert shown["status"] == "paused"
     assert (shown["attempt"], shown["error"]) == (10, "ZeroDivisionError: not mended")
     assert "until_mended" in shown["traceback"]
@@ -134,7 +134,7 @@ async def test_resume_goes_on_once_the_code_is_mended(fragile: Any) -> None:
             await fragile.invoke("fragile/1", "until_mended", "x", key="k")
         assert len(attempts) % 10 == 0
         await fragile.simulate_crash()
-        assert (await fragile.worker("fragile/1"))["status"] == "paused"
+        assert (await fragile.show("fragile/1"))["status"] == "paused"
         if len(attempts) == 20:
             mended.add("x")
         await fragile.resume("fragile/1")
@@ -159,7 +159,7 @@ async def test_a_retry_survives_a_crash(fragile: Any) -> None:
     invocation = await fragile.send("fragile/1", "until", 5, "x")
     await fragile.quiet()
     await trio.sleep(0.2)
-    assert (await fragile.worker("fragile/1"))["status"] == "retrying"
+    assert (await fragile.show("fragile/1"))["status"] == "retrying"
     before = len(attempts)
     await fragile.simulate_crash()
 
@@ -197,7 +197,7 @@ async def test_an_interrupted_worker_takes_no_step_until_resumed(fragile: Any) -
     later = await fragile.send("fragile/1", "until", 1, "later")
     await fragile.simulate_crash()
     await trio.sleep(100)
-    assert (await fragile.worker("fragile/1"))["status"] == "interrupted"
+    assert (await fragile.show("fragile/1"))["status"] == "interrupted"
     assert attempts == []
 
     await fragile.resume("fragile/1")
@@ -224,7 +224,7 @@ async def test_a_corrupt_entry_pauses_only_its_worker(promissory: Any) -> None:
     with pytest.raises(PromissoryError):
         await promissory.invoke("greeter/1", "greet", "eve")
 
-    shown = await promissory.worker("greeter/1")
+    shown = await promissory.show("greeter/1")
     assert shown["status"] == "paused"
     assert "OplogCorrupt" in shown["error"]
     assert "entry 2" in shown["error"]

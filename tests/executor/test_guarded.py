@@ -113,7 +113,7 @@ async def test_what_a_handler_must_not_do_pauses_only_its_worker(promissory: Any
     with pytest.raises(Paused, match="NonDeterminismError"):
         await promissory.invoke("rude/1", "do", what)
 
-    shown = await promissory.worker("rude/1")
+    shown = await promissory.show("rude/1")
     assert shown["status"] == "paused"
     assert "run" in shown["error"]
     assert shown["attempt"] == 1

@@ -215,7 +215,7 @@ async def test_a_result_that_cannot_be_encoded_fails_that_invocation(shop: Any, 
     with pytest.raises(TerminalError, match="result"):
         await shop.invoke("shop/1", function)
 
-    assert (await shop.worker("shop/1"))["status"] == "idle"
+    assert (await shop.show("shop/1"))["status"] == "idle"
     assert await shop.invoke("shop/1", "order", {"items": []}) == 1
 
 

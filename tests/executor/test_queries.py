@@ -87,7 +87,7 @@ async def test_a_query_sees_the_state_before_a_failing_input(ledger: Any) -> Non
     await ledger.send("ledger/1", "write", "bad")
     await ledger.quiet()
 
-    assert (await ledger.worker("ledger/1"))["status"] == "retrying"
+    assert (await ledger.show("ledger/1"))["status"] == "retrying"
     assert await ledger.query("ledger/1", "all") == ["good"]
 
     await ledger.interrupt("ledger/1")
@@ -113,7 +113,7 @@ async def test_a_query_that_does_what_it_may_not_fails_alone(ledger: Any, query:
         await ledger.query("ledger/1", query)
 
     assert await ledger.query("ledger/1", "all") == ["one"]
-    assert (await ledger.worker("ledger/1"))["status"] == "idle"
+    assert (await ledger.show("ledger/1"))["status"] == "idle"
 
 
 async def test_what_a_query_returns_is_a_copy(ledger: Any) -> None:

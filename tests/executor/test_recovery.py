@@ -89,8 +89,8 @@ async def test_a_worker_that_ends_the_process_is_paused(steady: Any) -> None:
         await steady.start()
         await trio.sleep(60)
 
-    assert (await steady.worker("bomb/1"))["status"] == "paused"
-    assert "ProcessEnded" in (await steady.worker("bomb/1"))["error"]
+    assert (await steady.show("bomb/1"))["status"] == "paused"
+    assert "ProcessEnded" in (await steady.show("bomb/1"))["error"]
     with pytest.raises(Paused):
         await steady.attach(invocation)
     await trio.sleep(500)
@@ -115,8 +115,40 @@ async def test_a_worker_that_a_request_activates_waits_to_be_named_too(steady: A
     await steady.start()
     await trio.sleep(60)
 
-    assert [path for path in await steady.workers() if (await steady.worker(path))["status"] == "paused"] == ["bomb/1"]
+    assert [path for path in await steady.workers() if (await steady.show(path))["status"] == "paused"] == ["bomb/1"]
     fuses.clear()
+
+
+async def test_resume_all_sees_who_is_paused_by_this_start(steady: Any) -> None:
+    """A worker that the start itself pauses is among all paused workers for a request that comes right after it."""
+    for n in range(5):
+        await steady.send(f"steady/{n}", "steps", f"{n}.")
+    await steady.simulate_crash()
+    await steady.quiet()
+    await steady.simulate_crash()
+    fuses.append(steady.crash_at_next_commit)
+    await steady.send("bomb/1", "explode")
+    await steady.has_crashed.wait()
+    fuses.clear()
+    await steady.start()
+
+    assert await steady.request("worker.resume", all=True) == {"resumed": 1}
+    await trio.sleep(60)
+    assert (await steady.show("bomb/1"))["status"] == "idle"
+
+
+async def test_a_careful_start_can_be_stopped(steady: Any) -> None:
+    """A stop while workers are activated one at a time waits for what is in flight and for nothing else."""
+    for n in range(5):
+        await steady.send(f"steady/{n}", "steps", f"{n}.")
+    await steady.simulate_crash()
+    await steady.quiet()
+    await steady.simulate_crash()
+    await steady.send("steady/5", "steps", "5.")
+    assert steady.executor.recovery.is_careful
+    with trio.fail_after(60):
+        await steady.stop()
+    await steady.start()
 
 
 async def test_a_clean_end_is_not_counted(steady: Any) -> None:

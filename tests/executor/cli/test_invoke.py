@@ -1,4 +1,4 @@
-"""`promissory invoke` and `invocation`: results, ids, and what waiting no longer means."""
+"""`promissory invoke` and `invocation`: results, ids, what waiting no longer means, and calling off."""
 
 from __future__ import annotations
 
@@ -169,3 +169,26 @@ def test_an_invocation_is_shown(ask: Any, peer: Any) -> None:
 
     assert ask("invocation", "show", INVOCATION, "--json").out.startswith('{"invocation":"inv_1AAAA","worker":')
     assert "status      failed\n" in ask("invocation", "show", INVOCATION).out
+
+
+def test_an_ephemeral_component_is_called_without_a_name(ask: Any, peer: Any) -> None:
+    """Whether a component needs a name is the executor's to say: what is given reaches it as it is."""
+    peer.answer("invoke", {"ok": {"invocation": INVOCATION, "result": b"true"}})
+
+    assert ask("invoke", "mailer", "mail", '"x"').out == "true\n"
+    assert peer.requests[0]["worker"] == "mailer"
+    assert "COMPONENT[/NAME]" in ask("invoke", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("cancelled", "said"),
+    [(True, f"cancelled {INVOCATION}\n"), (False, f"{INVOCATION} had already completed\n")],
+)
+def test_an_invocation_is_cancelled(ask: Any, peer: Any, cancelled: bool, said: str) -> None:
+    """`invocation cancel` says whether it came in time, which is no failure either way."""
+    peer.answer("invocation.cancel", {"ok": {"cancelled": cancelled}})
+    outcome = ask("invocation", "cancel", INVOCATION)
+
+    assert (outcome.status, outcome.out, outcome.err) == (0, said, "")
+    assert ask("invocation", "cancel", INVOCATION, "--json").out == f"{str(cancelled).lower()}\n"
+    assert peer.requests[0] == {"id": 1, "op": "invocation.cancel", "invocation": INVOCATION}

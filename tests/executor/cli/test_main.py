@@ -20,6 +20,7 @@ COMMANDS = [
     "invocation list",
     "invocation show",
     "invocation attach",
+    "invocation cancel",
     "worker list",
     "worker show",
     "worker create",
@@ -33,6 +34,7 @@ COMMANDS = [
     "promise delete",
     "promise await",
     "oplog",
+    "stub",
     "verify",
     "backup",
     "status",
@@ -92,6 +94,10 @@ def test_version(run: Any) -> None:
         (["serve", "--log-level", "loud"], "--log-level is one of debug"),
         (["serve", "--config", "/no/such/file"], "config"),
         (["register"], "Missing argument"),
+        (["stub"], "Missing argument"),
+        (["stub", "cart"], "Missing option '--output'"),
+        (["stub", "cart", "-o", "-", "--check"], "--check compares with a file"),
+        (["stub", "cart", "-o", "."], ". is a directory"),
     ],
 )
 def test_a_wrong_command_line_is_status_2_and_one_line(run: Any, argv: list[str], match: str) -> None:
@@ -120,6 +126,8 @@ def test_arguments_that_are_no_json_are_told_how_to_quote(run: Any) -> None:
         ["worker", "show", "a/b"],
         ["oplog", "a/b", "--follow"],
         ["register", "examples.approval"],
+        ["stub", "cart", "-o", "cart_stub.py"],
+        ["invocation", "cancel", "inv_1AAAA"],
     ],
 )
 def test_without_an_executor_is_status_1_and_one_line(run: Any, tmp_path: Path, argv: list[str]) -> None:

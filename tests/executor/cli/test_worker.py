@@ -101,6 +101,26 @@ def test_a_worker_is_created_with_arguments_and_environment(ask: Any, peer: Any)
 
 
 @pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        (["K"], "--env 'K' is not of the form K=V"),
+        (["=V"], "--env '=V' is not of the form K=V"),
+        ([""], "--env '' is not of the form K=V"),
+        (["K=1", "L=2", "K=1"], "--env gives 'K' twice"),
+        (["K=\udcff"], "--env 'K' is not UTF-8 text"),
+        (["\udcff=V"], "is not UTF-8 text"),
+    ],
+)
+def test_an_environment_is_refused_before_anything_is_asked(ask: Any, peer: Any, pairs: list[str], said: str) -> None:
+    """A variable of another form, or given twice, makes the command line wrong."""
+    outcome = ask("worker", "create", "a/b", *(word for pair in pairs for word in ("--env", pair)))
+
+    assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+    assert said in outcome.err
+    assert peer.requests == []
+
+
+@pytest.mark.parametrize(
     ("command", "said"), [("delete", "deleted"), ("interrupt", "interrupted"), ("resume", "resumed")]
 )
 def test_a_worker_is_deleted_interrupted_resumed(ask: Any, peer: Any, command: str, said: str) -> None:
