@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check soak bench clean
+.PHONY: demo demo-shop test check soak bench clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -13,6 +13,9 @@ $(VENV)/.installed: pyproject.toml
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m examples.demo
+
+demo-shop: $(VENV)/.installed
+	$(BIN)/python -m examples.shop.demo
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
@@ -24,7 +27,7 @@ check: $(VENV)/.installed
 	$(BIN)/python -m pytest -q tests/test_shape.py
 
 soak: $(VENV)/.installed
-	$(BIN)/python -m pytest --soak --timeout 7200 tests/crash tests/laws
+	$(BIN)/python -m pytest --soak --timeout 7200 tests/crash tests/laws tests/examples
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench

@@ -94,7 +94,8 @@ class Demo:
 
     def rows(self, *args: str) -> list[dict[str, Any]]:
         """Run one command with --json and return its rows."""
-        return json.loads(self.run(*args, "--json") or "[]")
+        rows: list[dict[str, Any]] = json.loads(self.run(*args, "--json") or "[]")
+        return rows
 
     def wait_for_promise(self) -> str:
         """Return the promise that the worker waits for, once it is suspended."""
