@@ -70,6 +70,8 @@ class Calls:
         """The asks whose answers are under way."""
         self._held: dict[tuple[int, int], e.Ask] = {}
         """Asks of a component that is known but not served: they wait for it."""
+        self.unread: set[int] = set()
+        """Workers that could not be looked at, for want of their components."""
         self.made_count = 0
 
     # Invoking.
@@ -288,6 +290,13 @@ class Calls:
             if is_loaded and activation.player is not None and not activation.player.ready:
                 self.look(activation)
 
+    def look_at_unread(self) -> None:
+        """Look at the workers that counted as free because their components were unavailable: some may be no more."""
+        unread, self.unread = self.unread, set()
+        for activation in filter(None, map(self._residents.get, sorted(unread))):
+            self.look_again(activation)
+            self._residents.end_unit()
+
     def _ways_out(self, ordinal: int, may_read: bool) -> Iterable[int] | Unread | None:
         """Return the workers that one waits for; None if it can go on without them."""
         activation = self._residents.get(ordinal)
@@ -302,7 +311,11 @@ class Calls:
                 return None
         player = activation.player
         assert player is not None
-        waited = None if player.ready else player.waited_calls
+        if player.ready:
+            # Inputs without outputs, as a replay leaves them: it is looked at once it has applied them.
+            self._residents.push(activation)
+            return None
+        waited = player.waited_calls
         if waited is None:
             return None
         targets = self._targets(activation, waited)

@@ -14,11 +14,13 @@ from functools import partial
 from executor.calls import Calls
 from executor.deletion import Deletion
 from executor.hostcalls import HostCalls
+from executor.metrics import Histogram
 from executor.notes import Notes
 from executor.promises import Promises
 from executor.queries import Queries, as_promissory
 from executor.record import Record
 from executor.registry import Registry
+from executor.replaying import rest
 from executor.residents import Activation, Residents, is_stopped
 from oplog import entries as e
 from oplog.errors import NotFound
@@ -47,6 +49,7 @@ class Engine:
         notes: Notes,
         deletion: Deletion,
         step_in: Callable[[str, Callable[[], object]], object],
+        replay_took: Histogram,
     ) -> None:
         self._record = record
         self._registry = registry
@@ -58,6 +61,7 @@ class Engine:
         self._notes = notes
         self._deletion = deletion
         self._step_in = step_in
+        self._replay_took = replay_took
         calls.read_back = self.read_back  # type: ignore[method-assign]
         self.is_stopped = False
         self.is_careful = False
@@ -163,6 +167,7 @@ class Engine:
         if activation.player is None:
             activation.player = self.new_player(component, row.worker_id)
             activation.fed = row.life - 1
+            activation.load_began = self._record.now()
         last = min(row.last, activation.fed + SLICE_ENTRIES)
         player = activation.player
         first = OplogIndex(activation.fed + 1)
@@ -175,16 +180,20 @@ class Engine:
             return False
         player.end_of_record()
         activation.is_loaded = True
+        self._replay_took.observe((self._record.now() - activation.load_began) / 1e6)
         return True
 
     def read_back(self, activation: Activation) -> bool:
         """Replay a worker to its end at once; False if it cannot be, of which its own turn then says why."""
         component = self._registry.by_id(activation.row.worker_id.component_id)
         if component is None:
+            self._calls.unread.add(activation.ordinal)
             return False
         try:
             while not self._replay_slice(activation, component):
                 pass
+            if activation.player is not None and not activation.row.is_runnable:
+                rest(activation.player, OplogIndex(activation.row.last))
         except Exception:
             activation.unload()
             self._residents.push(activation)
@@ -240,8 +249,7 @@ class Engine:
         elif kind is TimerKind.EXPIRY:
             self._deletion.delete(activation, "retention")
         elif kind is TimerKind.DEADLINE:
-            late = e.Failure("timed_out", "the promise's deadline passed", 408)
-            self._promises.settle(activation, OplogIndex(index), late, "deadline")
+            self._promises.expire(activation, OplogIndex(index))
             self._residents.end_unit()
         else:
             ended = e.Ended(self._record.now(), OplogIndex(index), e.Value(b"null"))

@@ -27,6 +27,8 @@ _ACTIVATING_KEY = b"activating"
 CAREFUL_AFTER_UNCLEAN = 2
 READY_MAX = 64
 """How many workers are ready before recovery waits for the engine."""
+TURN_SECONDS = 0.001
+"""How often, after unclean ends, it is looked whether a worker has had its turn."""
 SETTLE_SECONDS = 0.25
 """How long, after unclean ends, a worker's side effects may show that they end the process."""
 SURVIVED_SECONDS = 5.0
@@ -106,15 +108,19 @@ class Recovery:
                 continue
             count += 1
             if self.is_careful:
-                await self._activate_carefully(activation)
+                await self._activate_carefully(ordinal)
             else:
                 self._residents.push(activation)
                 while len(self._residents.ready) >= READY_MAX:
                     await self._turn()
         if self.is_careful:
             count += await self._fire_carefully()
-            while self._engine.held:  # those that requests have woken meanwhile
-                await self._activate_carefully(self._engine.held[0])
+            held = self._engine.held
+            while held:  # those that requests have woken meanwhile
+                activation = held[0]
+                await self._activate_carefully(activation.ordinal)
+                if held and held[0] is activation:  # it is gone
+                    held.pop(0)
             await self._name(None)
         self.is_careful = False
         self._engine.admit_all()
@@ -132,23 +138,32 @@ class Recovery:
         due = TRIPLE.pack(self._record.now() + 1, 0, 0)
         for key, kind in self._record.environment.scan(Table.TIMERS, b"", due):
             _, ordinal, index = TRIPLE.unpack(key)
-            activation = self._residents.get(ordinal)
+            activation = await self._named(ordinal)
             if activation is not None and self._record.get(Table.TIMERS, key) is not None:
                 count += 1
-                await self._name(activation.row)
                 self._engine.fire(TimerKind(kind[0]), ordinal, index)
                 self._engine.admit(activation)
                 await self._settled(activation)
         return count
 
-    async def _activate_carefully(self, activation: Activation) -> None:
-        await self._name(activation.row)
-        self._engine.admit(activation)
-        await self._settled(activation)
+    async def _activate_carefully(self, ordinal: int) -> None:
+        activation = await self._named(ordinal)
+        if activation is not None:
+            self._engine.admit(activation)
+            await self._settled(activation)
+
+    async def _named(self, ordinal: int) -> Activation | None:
+        """Name a worker in `meta` and return it as it is after that: a failed commit drops all that are in memory."""
+        activation = self._residents.get(ordinal)
+        if activation is not None:
+            await self._name(activation.row)
+        return self._residents.get(ordinal)
 
     async def _settled(self, activation: Activation) -> None:
-        while activation.is_queued or self._residents.ready:
+        # A failed commit drops it from memory marked as queued; until commits are taken again nobody has a turn.
+        while self._residents.ready or (activation.is_queued and self._residents.get(activation.ordinal) is activation):
             await self._turn()
+            await trio.sleep(TURN_SECONDS)
         await self._durable()
         with trio.move_on_after(SETTLE_SECONDS):
             while self._effects.is_in_flight(activation.ordinal):

@@ -12,7 +12,8 @@ from typing import Any
 import trio
 
 from executor.client import Client, Disconnected, connect
-from oplog.errors import NotFound, StoreFailed
+from oplog.errors import NotFound, StoreFailed, TerminalError
+from tests.crash.calls import LINGER, TALLIES, random_call
 
 CLIENTS = 32
 COUNTERS = 12
@@ -87,6 +88,8 @@ class Ledger:
 async def perform(client: Client, ledger: Ledger, call: Call) -> Any:
     """Invoke, or join what was invoked before, and take down what comes back."""
     ledger.asked[call.key] = call
+    if call.function == LINGER:
+        return await call_off(client, ledger, call)
     result = await client.invoke(
         call.uri,
         call.function,
@@ -94,6 +97,18 @@ async def perform(client: Client, ledger: Ledger, call: Call) -> Any:
         key=call.key,
         announce=lambda invocation: ledger.note_invocation(call, invocation),
     )
+    ledger.note_result(call, result)
+    return result
+
+
+async def call_off(client: Client, ledger: Ledger, call: Call) -> Any:
+    """Have a handler called and cancelled, and take down how it ended."""
+    await send(client, ledger, call)
+    await client.cancel(ledger.invocations[call.key])
+    try:
+        result = await client.attach(ledger.invocations[call.key])
+    except TerminalError as error:
+        result = f"{error.kind}: {error}"
     ledger.note_result(call, result)
     return result
 
@@ -141,9 +156,10 @@ class Load:
             self._again,
             self._relay,
             self._interrupt,
+            self._call,
         ]
         while True:
-            (action,) = self._rng.choices(actions, weights=(40, 15, 15, 14, 7, 8, 1))
+            (action,) = self._rng.choices(actions, weights=(40, 15, 15, 14, 7, 8, 2, 20))
             await action(client)
 
     async def _add(self, client: Client) -> None:
@@ -187,8 +203,14 @@ class Load:
             assert ledger.settled.setdefault(promise, text.encode()) == text.encode(), f"{promise} was settled twice"
         ledger.known_settled.add(promise)
 
+    async def _call(self, client: Client) -> None:
+        key = self._ledger.new_key()
+        worker, function, args = random_call(self._rng, key)
+        await perform(client, self._ledger, Call(worker, function, args, key))
+
     async def _interrupt(self, client: Client) -> None:
-        worker = f"counter/c{self._rng.randrange(COUNTERS)}"
+        rng = self._rng
+        worker = rng.choice([f"counter/c{rng.randrange(COUNTERS)}", f"tally/t{rng.randrange(TALLIES)}"])
         with suppress(NotFound):
             await client.request("worker.interrupt", worker=worker)
             await client.request("worker.resume", worker=worker)

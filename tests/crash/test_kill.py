@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 from collections import Counter
@@ -16,6 +17,7 @@ from oplog.codec import decode_entry
 from oplog.entries import Ended, Invoked, Run, Started
 from oplog.environment import Environment
 from oplog.tables import PAIR, Table
+from tests.crash.calls import LINGER, assert_nobody_waits, count_tags
 from tests.crash.load import (
     COUNTERS,
     Call,
@@ -33,6 +35,7 @@ ROUNDS = 20
 HERE = Path(__file__).resolve().parent
 RECHECKED_MAX = 300
 """How many of the results of all rounds are asked for again after each restart; at the end it is all of them."""
+CANCELLED_RECHECKED_MAX = 10
 TOGETHER_MAX = 64
 BAD_EVENTS = ("operation_failed", "connection_failed", "malformed_frame", "store_panicked", "commit_failed")
 
@@ -52,6 +55,8 @@ class Generation:
         self.daemon: Daemon
         self.resumed_count = 0
         self.careful_count = 0
+        self._arrived: set[str] = set()
+        """The keys whose sent invocations have all been seen to end."""
 
     def start(self) -> None:
         """Start the daemon; at times killed while it starts, or while it recovers."""
@@ -64,7 +69,7 @@ class Generation:
 
     def _start(self) -> Daemon:
         return self._daemons.start(
-            self.data, "crash_workers", cwd=HERE, environment={"CRASH_EFFECTS": str(self.effects)}
+            self.data, "crash_workers", "crash_callers", cwd=HERE, environment={"CRASH_EFFECTS": str(self.effects)}
         )
 
     def _die_early(self) -> None:
@@ -109,6 +114,9 @@ class Generation:
             await self._ask_again(client, everything)
             await self._open_gates(client, everything)
             await self._count_keys(client)
+            await self._count_calls(client, everything)
+            if everything:
+                await assert_nobody_waits(client)
 
     async def _resume_innocents(self, client: Client) -> None:
         """Whoever was being activated when the process ended may be paused, and nobody else."""
@@ -178,7 +186,8 @@ class Generation:
         ledger = self.ledger
         by_worker: dict[str, set[str]] = {}
         for key in ledger.results:
-            by_worker.setdefault(ledger.asked[key].worker, set()).add(key)
+            if ledger.asked[key].function != LINGER:
+                by_worker.setdefault(ledger.asked[key].worker, set()).add(key)
 
         async def count(worker: str, keys: set[str]) -> None:
             seen = await client.query(f"worker://{worker}", "keys")
@@ -192,6 +201,22 @@ class Generation:
             assert all(call.key in ledger.results for call in calls)
             assert await client.query(f"worker://{worker}", "sum") == sum(call.args[1] for call in calls)
 
+    async def _count_calls(self, client: Client, everything: bool) -> None:
+        """Every call of a worker took effect once; what was only sent does so before its own result is there."""
+        ledger = self.ledger
+        sent = [key for key in ledger.results if ledger.asked[key].function == "send_on" and key not in self._arrived]
+        await together([lambda key=key: self._arrive(client, key) for key in sent])
+        done = [(ledger.asked[key].function, key) for key in ledger.results]
+        cancelled = [key for function, key in done if function == LINGER]
+        if not everything:
+            cancelled = self.rng.sample(cancelled, min(len(cancelled), CANCELLED_RECHECKED_MAX))
+        await count_tags(client, done, cancelled)
+
+    async def _arrive(self, client: Client, key: str) -> None:
+        tags = [await client.attach(invocation) for invocation in self.ledger.results[key]]
+        assert tags == [f"{key}.{n}" for n in range(3)]
+        self._arrived.add(key)
+
 
 def ended_runs(data: Path) -> set[str]:
     """Return "KEY NAME" of every side effect whose `Ended` is durable."""
@@ -203,7 +228,8 @@ def ended_runs(data: Path) -> set[str]:
             ordinal, index = PAIR.unpack(key)
             entry = decode_entry(key, record)
             if isinstance(entry, Invoked):
-                keys[ordinal, index] = entry.key
+                # A call has no key: what it is given first says whose it is.
+                keys[ordinal, index] = entry.key or json.loads(entry.params)[0]
             elif isinstance(entry, Started) and isinstance(entry.request, Run):
                 runs[ordinal, index] = f"{keys[ordinal, entry.invocation]} {entry.request.name}"
             elif isinstance(entry, Ended) and (ordinal, entry.start) in runs:

@@ -28,7 +28,9 @@ from oplog import entries as e
 from oplog.environment import Environment
 from oplog.errors import StoreFailed, TerminalError
 from oplog.tables import U64, Table
-from tests.laws.corpus import ALONE, SHAPES, Subject, attempted, performed
+from tests.laws.callers import CALLED_OFF, Callee, Passing, effects_of_calls
+from tests.laws.corpus import ALONE, SHAPES, Subject
+from tests.laws.effects import attempted, performed
 
 
 @attrs.frozen
@@ -45,6 +47,8 @@ class Action:
 
 
 Scenario = tuple[Action, ...]
+CLASSES = (Subject, Callee, Passing)
+COMPONENTS = {component.id: component for component in map(workers.component_of, CLASSES)}
 
 
 @attrs.define
@@ -137,6 +141,8 @@ class Stage:
         for key, _ in promissory.executor.environment.scan(Table.WORKERS):
             ordinal = U64.unpack(key)[0]
             row = record.worker_row(ordinal)
+            if row is None:  # ephemeral, and gone with what is not durable yet
+                continue
             found[ordinal] = [
                 (index, record.outcome(ordinal, entry) if type(entry) is e.Ended else entry)
                 for index, entry in enumerate(record.entries(ordinal, row.life, row.last), row.life)
@@ -145,7 +151,8 @@ class Stage:
 
     def replay(self, entries: list[tuple[Any, Any]]) -> Any:
         """Replay the entries of one worker."""
-        player = workers.Player(workers.component_of(Subject), entries[0][1].worker_id)
+        worker_id = entries[0][1].worker_id
+        player = workers.Player(COMPONENTS[worker_id.component_id], worker_id)
         for index, entry in entries:
             player.feed(index, entry)
         player.end_of_record()
@@ -157,14 +164,16 @@ class Stage:
 async def _play(promissory: Any, scenario: Scenario, store: Store, watch: Any) -> Outcome:
     ended: Counter[str] = Counter()
     ends = 0
-    promissory.register(Subject)
+    promissory.register(*CLASSES)
     while True:
         try:
             results, traces = await _attempt(promissory, scenario, watch, ends)
+            await _assert_calls_took_effect_once(promissory, scenario)
             break
         except Disconnected:
             ends += 1
             await promissory.crash()
+            promissory.check()
             await promissory.start()
             # Before anything can be performed in this life.
             for tag in _durably_ended(promissory):
@@ -175,12 +184,27 @@ async def _play(promissory: Any, scenario: Scenario, store: Store, watch: Any) -
     return Outcome(results, traces, performed.copy(), store.commits_count, again)
 
 
+async def _assert_calls_took_effect_once(promissory: Any, scenario: Scenario) -> None:
+    """Every call of a worker took effect exactly once, whatever happened to caller, callee and executor."""
+    counted: Counter[str] = Counter()
+    for worker in await promissory.workers():
+        if worker.startswith("callee/"):
+            counted.update(await promissory.query(worker, "counted"))
+    called_off = tuple(f"t{n}." for n, action in enumerate(scenario) if action.shape == CALLED_OFF)
+    by_chance = {tag for tag in counted if called_off and tag.startswith(called_off)}
+    assert not {tag: counted[tag] for tag in by_chance if counted[tag] != 1}
+    tags = {f"t{n}": action.shape for n, action in enumerate(scenario)}
+    assert Counter({tag: n for tag, n in counted.items() if tag not in by_chance}) == effects_of_calls(tags)
+
+
 def _durably_ended(promissory: Any) -> set[str]:
     tags = set()
     environment = promissory.executor.environment
     for key, _ in environment.scan(Table.WORKERS):
         ordinal = U64.unpack(key)[0]
         row = promissory.executor.record.worker_row(ordinal)
+        if row is None:  # ephemeral, and gone with what is not durable yet
+            continue
         names = {}
         for index, entry in enumerate(promissory.executor.record.entries(ordinal, row.life, row.last), row.life):
             if type(entry) is e.Started and type(entry.request) is e.Run:
@@ -202,6 +226,8 @@ async def _attempt(
         sent.append(await promissory.send(action.path, action.shape, *args, key=f"k{n}"))
         if action.seconds:
             await trio.sleep(action.seconds)
+        if action.shape == CALLED_OFF:
+            await promissory.cancel(sent[-1])
         if watch is not None:
             await watch(promissory)
     for _ in range(len(scenario) + 2):

@@ -1,46 +1,19 @@
-"""The corpus: one worker class whose handlers are the shapes that the laws are tested on.
+"""The corpus: one worker class whose handlers are the shapes that the laws are tested on, with those of `callers`.
 
 Results and traces must not depend on the order in which effects end nor on how long the executor was down.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-
-import trio
 from attrs import field
 
 import workers
 from oplog.errors import TerminalError
-
-performed: Counter[str] = Counter()
-attempted: Counter[str] = Counter()
-
-
-def effect(tag: str) -> str:
-    performed[tag] += 1
-    return f"did {tag}"
+from tests.laws.callers import COUNTED, Caller
+from tests.laws.effects import attempted, effect, flaky_effect, hopeless_effect, slow_effect
 
 
-async def slow_effect(tag: str) -> str:
-    await trio.sleep(0.5)
-    performed[tag] += 1
-    return f"did {tag} slowly"
-
-
-def flaky_effect(tag: str) -> str:
-    attempted[tag] += 1
-    if attempted[tag] % 3:
-        raise OSError("not yet")
-    performed[tag] += 1
-    return f"did {tag} at last"
-
-
-def hopeless_effect(tag: str) -> str:
-    raise TerminalError(f"cannot do {tag}")
-
-
-class Subject(workers.Worker):
+class Subject(Caller):
     trace: list[str] = field(factory=list)
 
     def note(self, text: str) -> str:
@@ -207,6 +180,7 @@ SHAPES = (
     "hasty",
     "let_go",
     "cancelled",
+    *COUNTED,
 )
 ALONE = {"raced", "timed_out", "left_open", "cancelled"}
 """Their promises are never settled: their workers' names say so."""

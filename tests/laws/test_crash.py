@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from executor.config import Config
+from tests.laws.callers import COUNTED
 from tests.laws.corpus import SHAPES
+
+UNIT_BY_UNIT = Config(batch_entries_max=1, retention_seconds=200)
+"""Every unit in a commit of its own, where a hand-over between workers shares one otherwise; ephemeral workers go."""
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -20,6 +25,20 @@ def test_a_crash_at_every_commit_ends_in_the_same_results(stage: Any, shape: str
 
     for n in range(1, calm.commits_count + 1):
         crashed = stage.play(scenario, crash_at={n}, with_last=with_last)
+
+        assert (crashed.results, crashed.traces) == (calm.results, calm.traces), f"crashed at commit {n}"
+        assert crashed.performed_again == set(), f"crashed at commit {n}"
+
+
+@pytest.mark.parametrize("shape", COUNTED)
+def test_a_crash_after_every_unit_ends_in_the_same_results(stage: Any, shape: str) -> None:
+    """Also between a call's start, its callee's steps and its end there is no moment at which a call is lost."""
+    scenario = (stage.action("a", shape), stage.action("b", shape), stage.action("a", "plain"))
+    calm = stage.play(scenario, config=UNIT_BY_UNIT)
+    assert calm.commits_count > stage.play(scenario).commits_count
+
+    for n in range(1, calm.commits_count + 1):
+        crashed = stage.play(scenario, crash_at={n}, config=UNIT_BY_UNIT)
 
         assert (crashed.results, crashed.traces) == (calm.results, calm.traces), f"crashed at commit {n}"
         assert crashed.performed_again == set(), f"crashed at commit {n}"

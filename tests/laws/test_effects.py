@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executor.config import Config
+from tests.laws.callers import COUNTED
 
 CROWDED = Config(workers_in_memory_max=1, idle_seconds=0.1)
 """Every worker leaves memory as soon as it may."""
@@ -48,9 +49,10 @@ def test_failed_commits_perform_nothing_twice(stage: Any, data: st.DataObject) -
 
 
 @pytest.mark.parametrize("in_a_row", [1, 2])
-def test_every_commit_may_fail(stage: Any, in_a_row: int) -> None:
+@pytest.mark.parametrize("calls", [False, True], ids=["alone", "calling"])
+def test_every_commit_may_fail(stage: Any, calls: bool, in_a_row: int) -> None:
     """A full disk at any one commit of the whole corpus costs no result and performs nothing twice."""
-    scenario = tuple(stage.action("a", shape) for shape in stage.shapes)
+    scenario = tuple(stage.action("a", shape) for shape in stage.shapes if (shape in COUNTED) is calls)
     calm = stage.play(scenario)
 
     for n in range(1, calm.commits_count + 1):
