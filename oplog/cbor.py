@@ -1,6 +1,6 @@
 """Canonical CBOR (RFC 8949, section 4.2.1) of what an entry is made of, and of nothing else.
 
-Integers, byte and text strings, None, arrays, maps with text keys, and `Packed` values as arrays that begin
+Integers, byte and text strings, None, booleans, arrays, maps with text keys, and `Packed` values as arrays that begin
 with their tag. Fields with a default came later than their kind: they stand at its end, and those at the very end that
 have their default are left out, so what a kind was before they came is still written as it was then.
 
@@ -83,6 +83,8 @@ def _write(items: Any, out: bytearray) -> None:
         elif kind is tuple or kind is list:
             out += _head(0x80, len(item))
             _write(item, out)
+        elif kind is bool:
+            out.append(0xF5 if item else 0xF4)
         elif kind is dict:
             out += _head(0xA0, len(item))
             for key, value in sorted((dumps(key), value) for key, value in item.items()):

@@ -146,8 +146,47 @@ class Ask(Packed, frozen=True, tag=10):
     """JSON array."""
 
 
+class SettleAwakeable(Packed, frozen=True, tag=11):
+    """Settle the promise that an awakeable id names, if the id is genuine; the value says whether this settled it."""
+
+    call: ClassVar[str] = "settle_awakeable"
+    awakeable: str
+    outcome: Outcome
+
+
+class RejectPromise(Packed, frozen=True, tag=12):
+    """Settle a promise with a rejection; the value says whether this settled it."""
+
+    call: ClassVar[str] = "reject_promise"
+    owner: WorkerId | None
+    promise: Index
+    reason: str
+
+
+class NamedPromise(Packed, frozen=True, tag=13):
+    """Find the durable promise of a name; the value is its index, or null if there is none and none is created."""
+
+    call: ClassVar[str] = "durable_promise"
+    name: str
+    due: Count | None
+    """The deadline of the promise if this creates it."""
+    creates: bool
+
+
 Request: TypeAlias = (
-    CreatePromise | AwaitPromise | PollPromise | CompletePromise | DeletePromise | Run | Sleep | Call | Send | Ask
+    CreatePromise
+    | AwaitPromise
+    | PollPromise
+    | CompletePromise
+    | DeletePromise
+    | Run
+    | Sleep
+    | Call
+    | Send
+    | Ask
+    | SettleAwakeable
+    | RejectPromise
+    | NamedPromise
 )
 
 
@@ -159,13 +198,16 @@ class Entry(Packed, frozen=True):
 
 
 class Created(Entry, frozen=True, tag=1):
-    """A life of the worker begins; the first entry of it."""
+    """A life of the worker begins; the first entry of it.
+
+    That of a worker of the component `durable-promise` is a promise, the one of that name.
+    """
 
     role = Role.INPUT
     worker_id: WorkerId
     component_version: Count
     args: bytes
-    """JSON array: the constructor's arguments."""
+    """JSON array: the constructor's arguments; of a durable promise its deadline, if it has one."""
     env: dict[str, str]
     parent: WorkerId | None
     seed: bytes

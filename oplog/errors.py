@@ -14,7 +14,7 @@
         NonDeterminismError     a replay that differs from the record
         BadHandler              a worker class that cannot be registered
       RequestError            the asker
-        NotFound, BadArguments, LimitReached, Paused
+        NotFound, BadArguments, LimitReached, NotReady, Paused
 
 Every error is made of a message and, where they exist, the worker, the index, what was expected and what was
 found; `str` is the message alone.
@@ -165,6 +165,12 @@ class LimitReached(RequestError):
     """Something is larger, longer or more than the limit that the message names."""
 
     kind = "limit_reached"
+
+
+class NotReady(RequestError):
+    """What was asked for exists but has no outcome yet."""
+
+    kind = "not_ready"
 
 
 class Paused(RequestError):

@@ -8,11 +8,13 @@ writes once for a unit, and `RUNNABLE` rows of settled promises that still have 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from oplog import entries as e
 from oplog.errors import OplogCorrupt
-from oplog.ids import OplogIndex, WorkerId
+from oplog.ids import DURABLE_PROMISE, INDEX_MAX, OplogIndex, WorkerId
 from oplog.tables import (
     TIMER_ROWS,
     Condition,
@@ -38,6 +40,9 @@ _WORKERS, _PROMISES, _IDEMPOTENCY = Table.WORKERS, Table.PROMISES, Table.IDEMPOT
 _PROMISE, _INVOCATION, _CALL = PromiseKind.PROMISE, PromiseKind.INVOCATION, PromiseKind.CALL
 _PENDING, _RESOLVED, _REJECTED = PromiseState.PENDING, PromiseState.RESOLVED, PromiseState.REJECTED
 
+_Deadline = Annotated[int, msgspec.Meta(ge=1, le=INDEX_MAX)]
+_decode_deadline = msgspec.json.Decoder(Annotated[list[_Deadline], msgspec.Meta(max_length=1)]).decode
+
 OrdinalOf = Callable[[WorkerId], "int | None"]
 """Finds a worker's ordinal; None when there never was such a worker."""
 
@@ -49,9 +54,9 @@ def apply(row: WorkerRow, index: int, entry: e.Entry, start: e.Entry | None, ord
       row: the worker's row before the entry; changed in place.
       index: where the entry stands; must be `row.last + 1`.
       entry: the entry.
-      start: the `Started` or `Invoked` that an `Ended`, `Cancelled`, `Abandoned`, `Completed`, `Settled` or `Deleted`
-        refers to; None for other kinds, and for an `Abandoned` whose call has already ended. A `Cancelled` whose
-        invocation is completed may have either.
+      start: the `Started`, `Invoked` or `Created` that an `Ended`, `Cancelled`, `Abandoned`, `Completed`, `Settled` or
+        `Deleted` refers to; None for other kinds, and for an `Abandoned` whose call has already ended. A `Cancelled`
+        whose invocation is completed may have either.
       ordinal_of: finds the owner of an awaited promise.
       put: receives the changed rows.
 
@@ -115,6 +120,38 @@ def _created(row: WorkerRow, index: OplogIndex, entry: e.Created, _s: Any, _o: O
     row.version = entry.component_version
     row.condition = Condition.NONE
     put(Table.WORKER_IDS, worker_id_key(entry.worker_id), worker_key(row.ordinal))
+    if is_promise(entry):
+        _open_promise(row, index, entry, put)
+
+
+def is_promise(entry: e.Entry | None) -> bool:
+    """Whether an entry creates a promise: a `Started` that says so, or the `Created` of a durable promise."""
+    kind = type(entry)
+    if kind is e.Started:
+        return type(entry.request) is e.CreatePromise  # type: ignore[union-attr]
+    return kind is e.Created and entry.worker_id.component_id == DURABLE_PROMISE  # type: ignore[union-attr]
+
+
+def deadline(entry: e.Started | e.Created) -> int | None:
+    """Return when the promise that an entry creates settles as timed out, in microseconds; None: never.
+
+    Raises:
+      OplogCorrupt: the arguments of a durable promise are no deadline.
+    """
+    if type(entry) is e.Created:
+        try:
+            return next(iter(_decode_deadline(entry.args)), None)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise OplogCorrupt(f"the arguments of a durable promise are its deadline or nothing: {error}") from None
+    timeout_us: int | None = entry.request.timeout_us  # type: ignore[union-attr]
+    return None if timeout_us is None else entry.timestamp + timeout_us
+
+
+def _open_promise(row: WorkerRow, index: OplogIndex, entry: e.Started | e.Created, put: Put) -> None:
+    due = deadline(entry)
+    put(_PROMISES, oplog_key(row.ordinal, index), encode_promise(_PROMISE, _PENDING, entry.timestamp, due or 0))
+    if due is not None:
+        put(Table.TIMERS, timer_key(due, row.ordinal, index), TIMER_ROWS[TimerKind.DEADLINE])
 
 
 def _invoked(row: WorkerRow, index: OplogIndex, entry: e.Invoked, _s: Any, _o: OrdinalOf, put: Put) -> None:
@@ -151,10 +188,7 @@ def _started(row: WorkerRow, index: OplogIndex, entry: e.Started, _s: Any, ordin
     elif kind is e.AwaitPromise:
         put_waiter(row, index, request, ordinal_of, put, b"")
     elif kind is e.CreatePromise:
-        put(_PROMISES, oplog_key(row.ordinal, index), encode_promise(_PROMISE, _PENDING, entry.timestamp, 0))
-        if request.timeout_us is not None:
-            due = entry.timestamp + request.timeout_us
-            put(Table.TIMERS, timer_key(due, row.ordinal, index), TIMER_ROWS[TimerKind.DEADLINE])
+        _open_promise(row, index, entry, put)
     elif kind is e.Sleep:
         put(Table.TIMERS, sleep_key(row.ordinal, index, entry), TIMER_ROWS[TimerKind.SLEEP])
 
@@ -245,11 +279,11 @@ def _deleted(row: WorkerRow, index: OplogIndex, entry: e.Deleted, start: Any, _o
 
 
 def _end_promise(row: WorkerRow, promise: int, start: Any, state: PromiseState, index: int, put: Put) -> None:
-    if type(start) is not e.Started or type(start.request) is not e.CreatePromise:
+    if not is_promise(start):
         raise OplogCorrupt(f"entry {index} refers to {promise}, which is not a promise", index=index)
     put(_PROMISES, oplog_key(row.ordinal, promise), encode_promise(_PROMISE, state, start.timestamp, index))
-    if start.request.timeout_us is not None:
-        due = start.timestamp + start.request.timeout_us
+    due = deadline(start)
+    if due is not None:
         put(Table.TIMERS, timer_key(due, row.ordinal, promise), None)
 
 

@@ -1,8 +1,8 @@
-"""Names of things that last: components, workers, oplog indices, promises, invocations.
+"""Names of things that last: components, workers, oplog indices, promises, awakeables, invocations.
 
 Text forms are those of the command line: `COMPONENT/NAME` with `/` and `%` of a worker's name percent-encoded,
-`COMPONENT/NAME/INDEX` for a promise, `inv_1…` for an invocation. Parsing is strict: whatever is accepted is what
-formatting gives back.
+`COMPONENT/NAME/INDEX` for a promise, `prom_1…` for an awakeable, `inv_1…` for an invocation. Parsing is strict:
+whatever is accepted is what formatting gives back.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+import hmac
 import re
 import uuid
 from typing import Annotated, NewType
@@ -40,6 +41,10 @@ ComponentId = NewType("ComponentId", bytes)
 def component_id(name: str) -> ComponentId:
     """Return UUIDv5(NAMESPACE_URL, "promissory:component:" + name) as bytes."""
     return ComponentId(uuid.uuid5(uuid.NAMESPACE_URL, "promissory:component:" + name).bytes)
+
+
+DURABLE_PROMISE = component_id("durable-promise")
+"""The component whose workers are the durable promises: each has no code, its name is the promise's."""
 
 
 def check_component_name(name: str) -> str:
@@ -111,6 +116,52 @@ class PromiseId:
 
 
 @attrs.frozen
+class AwakeableId:
+    """A promise, and the proof that its holder was given it: who has it may settle that one promise."""
+
+    worker_id: WorkerId
+    oplog_idx: OplogIndex
+    mac: bytes = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, seed: bytes, worker_id: WorkerId, oplog_idx: OplogIndex) -> AwakeableId:
+        """Return the id of a worker's promise; the seed is that in the `Created` of the worker's life."""
+        return cls(worker_id, oplog_idx, _mac(seed, worker_id, oplog_idx))
+
+    def is_genuine(self, seed: bytes) -> bool:
+        """Whether it was made with this seed, in a time that tells nothing of how wrong it is."""
+        return hmac.compare_digest(self.mac, _mac(seed, self.worker_id, self.oplog_idx))
+
+    @property
+    def promise(self) -> PromiseId:
+        """The promise that it is for."""
+        return PromiseId(self.worker_id, self.oplog_idx)
+
+    def __str__(self) -> str:
+        return _AWAKEABLE + _base64(_named(self.worker_id, self.oplog_idx) + self.mac)
+
+    @classmethod
+    def parse(cls, text: str) -> AwakeableId:
+        """Read what `str` gives; whether it is genuine, only the worker's seed can tell.
+
+        Raises:
+          BadArguments: it is not an awakeable id; the message says why.
+        """
+        if not text.startswith(_AWAKEABLE):
+            raise _bad_awakeable(text, f"it does not begin with {_AWAKEABLE}")
+        if len(text) > _AWAKEABLE_CHARS_MAX:
+            raise _bad_awakeable(text, f"it has {len(text)} characters, the limit is {_AWAKEABLE_CHARS_MAX}")
+        try:
+            raw = _from_base64(text[len(_AWAKEABLE) :])
+            found = cls(*_read_named(raw[:-_MAC_BYTES]), raw[-_MAC_BYTES:])
+            if str(found) != text:
+                raise ValueError
+        except (ValueError, BadArguments):
+            raise _bad_awakeable(text, "it was cut, mistyped or never given out") from None
+        return found
+
+
+@attrs.frozen
 class InvocationId:
     """An invocation: its worker and the index of its `Invoked`."""
 
@@ -118,8 +169,7 @@ class InvocationId:
     oplog_idx: OplogIndex
 
     def __str__(self) -> str:
-        raw = self.worker_id.component_id + self.oplog_idx.to_bytes(8, "big") + self.worker_id.worker_name.encode()
-        return "inv_1" + binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=").decode()
+        return _INVOCATION + _base64(_named(self.worker_id, self.oplog_idx))
 
     @classmethod
     def parse(cls, text: str) -> InvocationId:
@@ -129,17 +179,51 @@ class InvocationId:
           BadArguments: it is not an invocation's id.
         """
         try:
-            if not text.startswith("inv_1"):
+            if not text.startswith(_INVOCATION):
                 raise ValueError
-            body = text[5:].encode("ascii")
-            raw = base64.b64decode(body + b"=" * (-len(body) % 4), altchars=b"-_", validate=True)
-            worker_id = WorkerId(ComponentId(raw[:16]), check_worker_name(raw[24:].decode()))
-            found = cls(worker_id, _index(int.from_bytes(raw[16:24], "big")))
+            found = cls(*_read_named(_from_base64(text[len(_INVOCATION) :])))
             if str(found) != text:
                 raise ValueError
-        except (ValueError, binascii.Error, BadArguments):
+        except (ValueError, BadArguments):
             raise BadArguments(f"{text!r} is not an invocation id") from None
         return found
+
+
+_INVOCATION, _AWAKEABLE = "inv_1", "prom_1"
+_MAC_BYTES = 16
+_AWAKEABLE_CHARS_MAX = len(_AWAKEABLE) + (16 + 8 + WORKER_NAME_BYTES_MAX + _MAC_BYTES) * 4 // 3 + 1
+
+
+def _named(worker_id: WorkerId, oplog_idx: OplogIndex) -> bytes:
+    return worker_id.component_id + oplog_idx.to_bytes(8, "big") + worker_id.worker_name.encode()
+
+
+def _read_named(raw: bytes) -> tuple[WorkerId, OplogIndex]:
+    worker_id = WorkerId(ComponentId(raw[:16]), check_worker_name(raw[24:].decode()))
+    return worker_id, _index(int.from_bytes(raw[16:24], "big"))
+
+
+def _base64(raw: bytes) -> str:
+    return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=").decode()
+
+
+def _from_base64(text: str) -> bytes:
+    body = text.encode("ascii")
+    return base64.b64decode(body + b"=" * (-len(body) % 4), altchars=b"-_", validate=True)
+
+
+def _mac(seed: bytes, worker_id: WorkerId, oplog_idx: OplogIndex) -> bytes:
+    return hmac.digest(_awakeable_key(seed), _named(worker_id, oplog_idx), "sha256")[:_MAC_BYTES]
+
+
+@functools.lru_cache(maxsize=4096)
+def _awakeable_key(seed: bytes) -> bytes:
+    return hmac.digest(seed, b"promissory:awakeable", "sha256")
+
+
+def _bad_awakeable(text: str, reason: str) -> BadArguments:
+    shown = text if len(text) <= _AWAKEABLE_CHARS_MAX else f"{text[:64]}…"
+    return BadArguments(f"bad awakeable id {shown!r}: {reason}")
 
 
 def escape(name: str) -> str:

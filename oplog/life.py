@@ -6,6 +6,7 @@
    (the `Ended` was queued when the step ran that gave the call up). Creating a promise is no call that waits.
 3. An invocation is `Completed` once, when none of its calls is open; a promise is settled once, then perhaps deleted.
 4. A delayed invocation is queued once: by its `Ended`, or by a `Cancelled` that takes its place.
+5. The `Created` of a durable promise is a promise; such a worker has no code, so nothing is invoked there.
 
 What a life says is a plain list of problems; `check` adds whose they are.
 """
@@ -16,7 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 from oplog import entries as e
-from oplog.ids import WorkerId
+from oplog.fold import is_promise
+from oplog.ids import DURABLE_PROMISE, WorkerId
 
 Problem = tuple[str, str]
 """A kind of damage (`check.Finding`) and what is wrong."""
@@ -41,7 +43,7 @@ class Life:
         self._calls: dict[int, e.Started] = {}
         self._closed: dict[int, str] = {}
         self._is_ephemeral = False
-        self._promises: dict[int, e.Started] = {}
+        self._promises: dict[int, e.Started | e.Created] = {}
         self._settled: dict[int, str] = {}
         self._invocations: dict[int, e.Invoked] = {}
         self._scheduled: set[int] = set()
@@ -99,6 +101,8 @@ class Life:
         self._forget(index)
         self._worker_id = entry.worker_id
         self._is_alive = self.is_whole = True
+        if is_promise(entry):
+            self._promises[index] = entry
 
     def _removed(self, index: int, _: e.Removed) -> None:
         self._forget(index)
@@ -107,6 +111,8 @@ class Life:
     def _invoked(self, index: int, entry: e.Invoked) -> None:
         if (self._invocations or self._completed) and (entry.retention_us is not None or self._is_ephemeral):
             self._say("twice", "an ephemeral worker has one invocation")
+        if self._worker_id is not None and self._worker_id.component_id == DURABLE_PROMISE:
+            self._say("reference", "a durable promise has no code to invoke")
         self._is_ephemeral = self._is_ephemeral or entry.retention_us is not None
         self._invocations[index] = entry
         if entry.due is not None:

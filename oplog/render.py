@@ -147,5 +147,7 @@ _FIELDS: dict[tuple[type[e.Packed], str], Callable[[Any], Any]] = {
     (e.Send, "params"): _json,
     (e.Send, "due"): _time,
     (e.Ask, "params"): _json,
+    (e.SettleAwakeable, "outcome"): _settlement,
+    (e.NamedPromise, "due"): _time,
 }
 """The fields that are shown in a way of their own."""

@@ -254,7 +254,10 @@ class PromiseState(enum.IntEnum):
 
 
 class PromiseRow:
-    """A promise or an invocation: its kind, state, when it was made, and the index of its outcome."""
+    """A promise or an invocation: its kind, state, when it was made, and the index of its outcome.
+
+    While a promise is pending the last field holds its deadline instead, in microseconds; 0 is none.
+    """
 
     __slots__ = ("created_at", "kind", "outcome", "state")
 
@@ -282,6 +285,11 @@ class PromiseRow:
             return cls(_PROMISE_KINDS[kind], _PROMISE_STATES[state], created_at, outcome)
         except (struct.error, LookupError) as error:
             raise OplogCorrupt(f"row of a promise: {error}") from None
+
+    @property
+    def deadline(self) -> int:
+        """When a pending promise settles as timed out; 0: never, or it is settled."""
+        return 0 if self.state else self.outcome
 
     @property
     def is_settled(self) -> bool:

@@ -38,6 +38,14 @@ from workers.host import (
     uuid4,
 )
 from workers.player import Player
+from workers.promises import (
+    DurablePromise,
+    PromiseOutcome,
+    awakeable,
+    durable_promise,
+    reject_awakeable,
+    resolve_awakeable,
+)
 from workers.retry import RetryPolicy
 from workers.step import Step, StepFailed
 
@@ -48,12 +56,14 @@ __all__ = [
     "Cancelled",
     "Component",
     "DurableFuture",
+    "DurablePromise",
     "Handler",
     "InvocationCancelled",
     "NonDeterminismError",
     "Player",
     "PromiseDeleted",
     "PromiseId",
+    "PromiseOutcome",
     "PromiseRejected",
     "RetryPolicy",
     "RunCall",
@@ -65,11 +75,13 @@ __all__ = [
     "WorkerId",
     "ask",
     "await_promise",
+    "awakeable",
     "complete_promise",
     "component_of",
     "create_promise",
     "current_worker",
     "delete_promise",
+    "durable_promise",
     "environment",
     "gather",
     "handler",
@@ -82,6 +94,8 @@ __all__ = [
     "query",
     "race",
     "random",
+    "reject_awakeable",
+    "resolve_awakeable",
     "run",
     "schedule",
     "send",

@@ -13,10 +13,13 @@ from oplog.entries import (
     DeletePromise,
     Entry,
     Failure,
+    NamedPromise,
     PollPromise,
+    RejectPromise,
     Request,
     Run,
     Send,
+    SettleAwakeable,
     Sleep,
     Started,
     Value,
@@ -45,10 +48,14 @@ def describe_request(request: Request) -> str:
             return f"run {cut(name)}"
         case Sleep(duration_us=duration_us):
             return f"sleep {duration_us} µs"
-        case AwaitPromise() | PollPromise() | CompletePromise():
+        case AwaitPromise() | PollPromise() | CompletePromise() | RejectPromise():
             owner = "" if request.owner is None else f"{request.owner}/"
-            payload = f" with {cut(repr(request.payload))}" if isinstance(request, CompletePromise) else ""
-            return f"{request.call} {owner}{request.promise}{payload}"
+            return f"{request.call} {owner}{request.promise}{_given(request)}"
+        case SettleAwakeable(awakeable=awakeable, outcome=outcome):
+            return f"settle_awakeable {cut(awakeable)} with {describe_outcome(outcome)}"
+        case NamedPromise():
+            until = "" if request.due is None else f", due at {request.due} µs"
+            return f"durable_promise {cut(repr(request.name))}{until}{'' if request.creates else ', if it is there'}"
         case Call() | Send() | Ask():
             due = f", due at {request.due} µs" if isinstance(request, Send) and request.due is not None else ""
             params = cut(request.params.decode(errors="backslashreplace"))
@@ -59,6 +66,16 @@ def describe_request(request: Request) -> str:
             return "create_promise"
         case CreatePromise(timeout_us=timeout_us):
             return f"create_promise, at most {timeout_us} µs"
+
+
+def _given(request: Request) -> str:
+    """Return what a promise is to be settled with."""
+    match request:
+        case CompletePromise(payload=payload):
+            return f" with {cut(repr(payload))}"
+        case RejectPromise(reason=reason):
+            return f" with {cut(repr(reason))}"
+    return ""
 
 
 def describe_outcome(outcome: Value | Failure) -> str:

@@ -142,6 +142,9 @@ class HostCall(DurableFuture[T]):
         if type(outcome) is Value:
             try:
                 self._outcome = self._decode(outcome.data)
+            except TerminalError as error:
+                self._settle(FAILED, error)
+                return
             except (ValueError, TypeError) as error:
                 self._settle(FAILED, TerminalError(f"the recorded outcome cannot be read: {error}"))
                 return

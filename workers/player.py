@@ -33,6 +33,7 @@ from workers.component import Component
 from workers.definition import Worker
 from workers.describe import describe, divergence, unplayable
 from workers.effects import RunCall
+from workers.inbox import Inbox
 from workers.machine import Machine
 from workers.step import Step, StepFailed
 
@@ -53,9 +54,8 @@ class Player:
         "_base",
         "_component",
         "_dead",
-        "_delayed",
-        "_doomed",
         "_expected",
+        "_inbox",
         "_inputs",
         "_machine",
         "_next",
@@ -63,7 +63,6 @@ class Player:
         "_step_in",
         "_step_input",
         "_timestamp",
-        "_unasked",
         "worker_id",
     )
 
@@ -72,16 +71,9 @@ class Player:
         self._component = component
         self._step_in = step_in
         self._machine: Machine | None = None
-        self._inputs: deque[tuple[OplogIndex, Entry]] = deque()
-        """Inputs to apply, oldest first; an `Invoked` at its head moves on to the queue at once."""
-        self._queue: deque[tuple[OplogIndex, Entry, int]] = deque()
-        """Invocations to begin and when they were queued, oldest first; a `Cancelled` takes the place of one."""
-        self._delayed: dict[OplogIndex, Invoked] = {}
-        """Invocations whose time has not come."""
-        self._doomed: dict[OplogIndex, Entry] = {}
-        """Invocations that were cancelled before they began, and what cancelled them: they never begin."""
-        self._unasked: set[OplogIndex] = set()
-        """Cancellations that are not for the handler to see: they took the place of one that kept failing."""
+        self._inbox = Inbox()
+        self._inputs = self._inbox.inputs
+        self._queue = self._inbox.queue
         self._expected: deque[Entry] = deque()
         """Outputs of the last step that have not been seen in the record yet; the first belongs at `_next`."""
         self._next = 0
@@ -190,6 +182,7 @@ class Player:
 
     def _feed_each(self, entries: Iterable[tuple[OplogIndex, Entry]]) -> None:
         expected, inputs = self._expected, self._inputs
+        delayed, queue_invocations = self._inbox.delayed, self._inbox.queue_invocations
         for index, entry in entries:
             kind = type(entry)
             if expected:
@@ -200,8 +193,8 @@ class Player:
                 if machine.open_asks:  # type: ignore[union-attr]
                     machine.open_asks.pop(entry.start, None)  # type: ignore[union-attr, attr-defined]
                 inputs.append((index, entry))
-                if self._delayed:
-                    self._queue_invocations()
+                if delayed:
+                    queue_invocations()
             elif kind is Started:
                 self._feed_output(index, entry)
             else:
@@ -260,84 +253,35 @@ class Player:
         machine = self._machine
         assert machine is not None
         if self._queue and machine.invocation is None:
-            index, entry, queued = self._queue.popleft()
+            index, entry, queued = self._inbox.oldest()
             self._step_input = index
             if type(entry) is Invoked:
-                cancelled = self._doomed.pop(index, None) if self._doomed else None
-                if cancelled is None:
-                    return machine.begin(index, entry, queued, self._base, self._timestamp)
-                return machine.complete(index, cancelled, self._base, self._timestamp)
+                return machine.begin(index, entry, queued, self._base, self._timestamp)
             assert type(entry) is Cancelled
-            self._doomed.pop(entry.invocation, None)
             return machine.complete(entry.invocation, entry, self._base, self._timestamp)
         index, entry = self._inputs.popleft()
         self._step_input = index
         if type(entry) is not Cancelled:
             outputs = machine.apply(entry, self._base, self._timestamp)
-        elif self._take_back(entry.invocation):
-            self._doomed.pop(entry.invocation, None)
+        elif self._inbox.take_back(entry.invocation):
             outputs = machine.complete(entry.invocation, entry, self._base, self._timestamp)
         else:
-            outputs = machine.apply(entry, self._base, self._timestamp, force=index in self._unasked)
+            outputs = machine.apply(entry, self._base, self._timestamp, force=index in self._inbox.unasked)
         if self._inputs:
-            self._queue_invocations()
+            self._inbox.queue_invocations()
         return outputs
-
-    def _take_back(self, invocation: OplogIndex) -> bool:
-        """Remove an invocation that has not begun; False if there is none."""
-        if self._delayed.pop(invocation, None) is not None:
-            return True
-        for item in self._queue:
-            if item[0] == invocation and type(item[1]) is Invoked:
-                self._queue.remove(item)
-                return True
-        return False
-
-    def _queue_invocations(self) -> None:
-        """Apply the inputs at the head that only queue: invocations, and delays that have passed."""
-        inputs = self._inputs
-        while inputs:
-            index, entry = inputs[0]
-            if type(entry) is Invoked:
-                self._queue_invoked(index, entry)
-            elif type(entry) is Ended and entry.start in self._delayed:
-                self._queue.append((entry.start, self._delayed.pop(entry.start), entry.timestamp))
-            else:
-                return
-            inputs.popleft()
-
-    def _queue_invoked(self, index: OplogIndex, entry: Invoked) -> None:
-        if entry.due is None:
-            self._queue.append((index, entry, entry.timestamp))
-        else:
-            self._delayed[index] = entry
 
     def _feed_created(self, index: OplogIndex, entry: Entry) -> None:
         assert type(entry) is Created
         self._machine = self._call(lambda: Machine(self._component, entry))
 
     def _feed_invoked(self, index: OplogIndex, entry: Entry) -> None:
-        if self._inputs:
-            self._inputs.append((index, entry))
-        else:
-            assert type(entry) is Invoked
-            self._queue_invoked(index, entry)
+        assert type(entry) is Invoked
+        self._inbox.invoke(index, entry)
 
     def _feed_cancelled(self, index: OplogIndex, entry: Entry) -> None:
         assert type(entry) is Cancelled
-        for i, waiting in enumerate(self._queue):
-            if waiting[0] == entry.input:
-                self._queue[i] = (index, entry, entry.timestamp)
-                return
-        for i, (failing, replaced) in enumerate(self._inputs):
-            if failing == entry.input:
-                self._inputs[i] = (index, entry)
-                if type(replaced) is Cancelled:
-                    self._unasked.add(index)
-                return
-        if self.running != entry.invocation:
-            self._doomed.setdefault(entry.invocation, entry)
-        self._inputs.append((index, entry))
+        self._inbox.cancel(index, entry, self.running)
 
     def _feed_output(self, index: OplogIndex, entry: Entry) -> None:
         """Take steps until one has outputs, as the record says that one had; the first must be this."""

@@ -193,7 +193,7 @@ class Result:
             if annotation is not Any and (type(value) is not annotation or annotation not in _CERTAIN):
                 self.decode(data)
         except Exception as error:
-            raise TerminalError(f"the result does not fit {_name(self.annotation)}: {error}") from None
+            raise TerminalError(f"the result does not fit {name_of(self.annotation)}: {error}") from None
         return data
 
     def schema(self) -> dict[str, Any]:
@@ -253,11 +253,11 @@ def check_annotation(where: str, annotation: Any) -> None:
             msgspec.json.Decoder(annotation)
             msgspec.json.schema(annotation)
     except (TypeError, NameError, AttributeError, ValueError, RecursionError) as error:
-        raise BadHandler(f"{where}: its annotation {_name(annotation)} cannot be converted: {error}") from None
+        raise BadHandler(f"{where}: its annotation {name_of(annotation)} cannot be converted: {error}") from None
     if foreign is not None:
         raise BadHandler(
-            f"{where}: its annotation {_name(annotation)} cannot be converted: {_name(foreign)} is neither a builtin "
-            "nor an attrs class, a dataclass, an enum or the like"
+            f"{where}: its annotation {name_of(annotation)} cannot be converted: {name_of(foreign)} is neither a "
+            "builtin nor an attrs class, a dataclass, an enum or the like"
         )
 
 
@@ -300,6 +300,7 @@ def same(value: Any) -> Any:
     return value
 
 
-def _name(annotation: Any) -> str:
+def name_of(annotation: Any) -> str:
+    """Return how messages name an annotation."""
     plain = isinstance(annotation, type) and not hasattr(annotation, "__origin__")
     return f"`{annotation.__name__ if plain else annotation}`"

@@ -13,7 +13,7 @@ from oplog import entries as e
 from oplog import fold
 from oplog.codec import decode_entry, encode_entry
 from oplog.environment import Environment
-from oplog.ids import INDEX_MAX, ComponentId, OplogIndex, WorkerId, component_id
+from oplog.ids import DURABLE_PROMISE, INDEX_MAX, ComponentId, OplogIndex, WorkerId, component_id
 from oplog.tables import Table, WorkerRow, oplog_key
 
 T0 = 1_767_225_600_000_000
@@ -22,6 +22,12 @@ T0 = 1_767_225_600_000_000
 def _worker_ids() -> st.SearchStrategy[WorkerId]:
     names = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=64)
     return st.builds(WorkerId, st.binary(min_size=16, max_size=16).map(ComponentId), names)
+
+
+def _outcomes() -> st.SearchStrategy[e.Outcome]:
+    text = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+    failure = st.builds(e.Failure, text, text, st.integers(-(2**63), 2**63 - 1))
+    return st.builds(e.Value, st.none() | st.binary(max_size=60)) | failure
 
 
 def _requests() -> st.SearchStrategy[e.Request]:
@@ -43,6 +49,9 @@ def _requests() -> st.SearchStrategy[e.Request]:
         st.builds(e.Call, called, text, data),
         st.builds(e.Send, called, text, data, st.none() | count),
         st.builds(e.Ask, called, text, data),
+        st.builds(e.SettleAwakeable, text, _outcomes()),
+        st.builds(e.RejectPromise, owner, index, text),
+        st.builds(e.NamedPromise, text, st.none() | count, st.booleans()),
     )
 
 
@@ -53,8 +62,7 @@ def _entries() -> st.SearchStrategy[e.Entry]:
     data = st.binary(max_size=60)
     worker = _worker_ids()
     owner = st.none() | worker
-    failure = st.builds(e.Failure, text, text, st.integers(-(2**63), 2**63 - 1))
-    outcome = st.builds(e.Value, st.none() | data) | failure
+    outcome = _outcomes()
     return st.one_of(
         st.builds(e.Created, count, worker, count, data, st.dictionaries(text, text, max_size=5), owner, data),
         st.builds(
@@ -138,6 +146,14 @@ class Scribe:
         self.add(ordinal, e.Created, worker_id, 1, b"[]", {}, None, bytes(32))
         return ordinal
 
+    def promise(self, name: str, due: int | None = None) -> int:
+        """Create a durable promise and return the ordinal of its worker."""
+        worker_id = WorkerId(DURABLE_PROMISE, name)
+        ordinal = self.ids.setdefault(worker_id, len(self.ids) + 1)
+        self.rows.setdefault(ordinal, WorkerRow(ordinal, worker_id))
+        self.add(ordinal, e.Created, worker_id, 1, b"[]" if due is None else b"[%d]" % due, {}, None, bytes(32))
+        return ordinal
+
     def invoke(self, ordinal: int, key: str | None = None, due: int | None = None) -> OplogIndex:
         key = key or f"key-{self.rows[ordinal].last}"
         return self.add(ordinal, e.Invoked, "submit", b"[]", key, None, None, (), due)
@@ -213,7 +229,8 @@ def scribe(environment: Environment) -> Scribe:
 def town(scribe: Scribe) -> Scribe:
     """Workers in all situations.
 
-    1 is busy, 2 was deleted and lives again, 3 waits for 1, 4 can begin, 5 calls 4, 6 is ephemeral and done.
+    1 is busy, 2 was deleted and lives again, 3 waits for 1, 4 can begin, 5 calls 4, 6 is ephemeral and done, 7 is a
+    durable promise with a deadline, for which 5 waits, 8 one that is settled in its second life.
     """
     busy = scribe.create("order/7")
     done = scribe.invoke(busy, "first")
@@ -268,5 +285,17 @@ def town(scribe: Scribe) -> Scribe:
     refused = scribe.start(calling, invocation, e.Call(called, "no_such", b"[]"))  # 7
     scribe.add(calling, e.Ended, refused, e.Failure("call", "no such function", 404))  # 8
     scribe.add(fresh, e.Completed, one, e.Value(b"null"))  # 3
+    scribe.commit()
+
+    release = scribe.promise("release", due=scribe.now + 60_000_000)
+    find = scribe.start(calling, invocation, e.NamedPromise("release", None, True))  # 9
+    scribe.add(calling, e.Ended, find, e.Value(b"1"))  # 10
+    scribe.start(calling, invocation, e.AwaitPromise(scribe.rows[release].worker_id, OplogIndex(1)))  # 11
+    settled = scribe.promise("settled")
+    scribe.commit()
+    scribe.remove(settled)
+    scribe.commit()
+    scribe.promise("settled", due=scribe.now + 60_000_000)  # 3
+    scribe.add(settled, e.Settled, 3, e.Value(b"1"), "cli")
     scribe.commit()
     return scribe

@@ -18,7 +18,7 @@ EDGES = [0, 23, 24, 255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**63 - 1, 2**64 -
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
 VALUES = st.recursive(
-    st.none() | st.integers(-(2**64), 2**64 - 1) | st.binary() | TEXT,
+    st.none() | st.booleans() | st.integers(-(2**64), 2**64 - 1) | st.binary() | TEXT,
     lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
     max_leaves=20,
 )
@@ -90,7 +90,7 @@ def test_sizes_at_the_edges_of_their_widths(size: int) -> None:
         assert dumps(value) == cbor2.dumps(value, canonical=True)
 
 
-@pytest.mark.parametrize("value", [True, 1.5, {1, 2}, object(), bytearray(b"x"), [False], {"a": 1.0}])
+@pytest.mark.parametrize("value", [1.5, {1, 2}, object(), bytearray(b"x"), [0.0], {"a": 1.0}])
 def test_nothing_else_is_taken(value: object) -> None:
     """What has no place in an entry is refused, not written somehow."""
     with pytest.raises(TypeError, match="has no place"):

@@ -445,6 +445,7 @@ def test_a_call_leaves_nothing_when_it_has_ended(town: Town) -> None:
     """Answered or given up, calls and asks of other workers ask for no row any more."""
     town.add(5, e.Ended, 3, e.Value(b"1"))
     town.add(5, e.Abandoned, 4)
+    town.add(5, e.Abandoned, 11)
     town.add(5, e.Completed, 2, e.Value(b"1"))
     town.commit()
 
@@ -633,6 +634,20 @@ def test_bad_data_never_raises(town: Town, any_entry: st.SearchStrategy[e.Entry]
         town.environment.commit({table: dict.fromkeys(row)})
 
 
+def test_a_durable_promise_asks_for_its_rows(town: Town) -> None:
+    """It is settled like any other promise; that it has a deadline that is none is a finding."""
+    town.add(7, e.Settled, 1, e.Value(b"1"), "cli")
+    town.put(Table.RUNNABLE, oplog_key(7, 1), b"")
+    town.commit()
+    assert kinds(town.environment) == []
+
+    created = town.entry(7, 1)
+    broken = msgspec.structs.replace(created, args=b'["soon"]')
+    town.put(Table.OPLOG, oplog_key(7, 1), encode_entry(oplog_key(7, 1), broken))
+    town.commit()
+    assert [kind for kind, _, _ in kinds(town.environment)] == ["reference"]
+
+
 def test_what_the_fold_refuses_is_found(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """Should the fold refuse an entry that the life admits, that is a finding as well."""
 
@@ -641,4 +656,4 @@ def test_what_the_fold_refuses_is_found(town: Town, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(fold, "apply", refuse)
 
-    assert [kind for kind, _, _ in kinds(town.environment)] == ["reference"] * 6
+    assert [kind for kind, _, _ in kinds(town.environment)] == ["reference"] * 8

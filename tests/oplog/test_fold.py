@@ -10,7 +10,7 @@ import pytest
 from oplog import entries as e
 from oplog import fold
 from oplog.errors import OplogCorrupt
-from oplog.ids import ComponentId, OplogIndex, WorkerId
+from oplog.ids import DURABLE_PROMISE, ComponentId, OplogIndex, WorkerId
 from oplog.tables import (
     TIMER_ROWS,
     Condition,
@@ -33,6 +33,7 @@ from oplog.tables import (
 NAMED = WorkerId(ComponentId(bytes(16)), "a")
 OTHER = WorkerId(ComponentId(bytes(16)), "b")
 NOBODY = WorkerId(ComponentId(bytes(16)), "c")
+RELEASE = WorkerId(DURABLE_PROMISE, "release")
 ORDINAL = 7
 INVOKED = e.Invoked(10, "f", b"[]", "k", None, None, (), None)
 DELAYED = e.Invoked(10, "f", b"[]", "k", None, None, (), 99)
@@ -148,7 +149,7 @@ def test_a_scheduled_invocation_is_cancelled_in_its_own_place() -> None:
         (Table.PROMISES, oplog_key(ORDINAL, 10)): promise(PromiseKind.INVOCATION, PromiseState.PENDING, 10),
         (Table.TIMERS, timer_key(99, ORDINAL, 10)): None,
     }
-    assert (row.scheduled, row.pending, row.unapplied, row.status) == (0, 1, 1, "running")
+    assert (row.scheduled, row.pending, row.unapplied, row.status) == (0, 1, 2, "running")
 
     apply(row, e.Completed(41, index(10), e.Failure("cancelled", "", 409)), DELAYED)
     assert (row.scheduled, row.pending, row.unapplied, row.status) == (0, 0, 0, "idle")
@@ -260,7 +261,7 @@ def test_a_promise_has_a_row_and_a_deadline() -> None:
     key, timer = (Table.PROMISES, oplog_key(ORDINAL, 10)), (Table.TIMERS, timer_key(50, ORDINAL, 10))
 
     assert apply(row, start) == {
-        key: promise(PromiseKind.PROMISE, PromiseState.PENDING, 20),
+        key: promise(PromiseKind.PROMISE, PromiseState.PENDING, 20, 50),
         timer: TIMER_ROWS[TimerKind.DEADLINE],
     }
     assert apply(row, e.Settled(40, index(10), e.Value(b""), "cli"), start) == {
@@ -270,6 +271,49 @@ def test_a_promise_has_a_row_and_a_deadline() -> None:
     assert apply(row, e.Deleted(41, index(10), "cli"), start)[key] == promise(
         PromiseKind.PROMISE, PromiseState.DELETED, 20, 12
     )
+
+
+def test_a_pending_promise_tells_its_deadline() -> None:
+    """The row of a pending promise holds its deadline; one without, or with an outcome, has none."""
+    for state, outcome, deadline in (
+        (PromiseState.PENDING, 50, 50),
+        (PromiseState.PENDING, 0, 0),
+        (PromiseState.RESOLVED, 11, 0),
+        (PromiseState.DELETED, 12, 0),
+    ):
+        assert PromiseRow(PromiseKind.PROMISE, state, 20, outcome).deadline == deadline
+
+
+@pytest.mark.parametrize(("args", "due"), [(b"[]", None), (b"[50]", 50)])
+def test_the_created_of_a_durable_promise_is_a_promise(args: bytes, due: int | None) -> None:
+    """It is pending from then on, with its deadline and its timer, until it is settled or deleted."""
+    row = WorkerRow(ORDINAL, RELEASE)
+    created = e.Created(20, RELEASE, 1, args, {}, None, bytes(32))
+    key, timer = (Table.PROMISES, oplog_key(ORDINAL, 1)), (Table.TIMERS, timer_key(due or 0, ORDINAL, 1))
+    timed = due is not None
+
+    assert apply(row, created) == {
+        (Table.WORKER_IDS, worker_id_key(RELEASE)): worker_key(ORDINAL),
+        key: promise(PromiseKind.PROMISE, PromiseState.PENDING, 20, due or 0),
+        **({timer: TIMER_ROWS[TimerKind.DEADLINE]} if timed else {}),
+    }
+    assert row.status == "idle"
+    assert apply(row, e.Settled(40, index(1), e.Value(b""), "cli"), created) == {
+        key: promise(PromiseKind.PROMISE, PromiseState.RESOLVED, 20, 2),
+        **({timer: None} if timed else {}),
+    }
+    assert apply(row, e.Deleted(41, index(1), "cli"), created)[key] == promise(
+        PromiseKind.PROMISE, PromiseState.DELETED, 20, 3
+    )
+
+
+@pytest.mark.parametrize(
+    "args", [b"", b"{}", b"[0]", b"[-1]", b"[null]", b'["5"]', b"[1, 2]", b"[9223372036854775808]"]
+)
+def test_what_is_no_deadline_is_refused(args: bytes) -> None:
+    """The arguments of a durable promise are one time or nothing."""
+    with pytest.raises(OplogCorrupt, match="deadline"):
+        apply(WorkerRow(ORDINAL, RELEASE), e.Created(20, RELEASE, 1, args, {}, None, bytes(32)))
 
 
 def test_a_rejection_is_told_from_a_value() -> None:
@@ -285,7 +329,9 @@ def test_a_rejection_is_told_from_a_value() -> None:
     }
 
 
-@pytest.mark.parametrize("start", [None, INVOKED, started(e.Run("x"))])
+@pytest.mark.parametrize(
+    "start", [None, INVOKED, started(e.Run("x")), e.Created(5, NAMED, 1, b"[]", {}, None, bytes(32))]
+)
 def test_settling_what_is_no_promise_is_refused(start: e.Entry | None) -> None:
     """Settled and Deleted of anything but a created promise cannot stand."""
     for entry in (e.Settled(40, index(3), e.Value(b""), ""), e.Deleted(40, index(3), "")):
@@ -302,6 +348,19 @@ def test_completed_ends_the_invocation() -> None:
     row = row_with(pending=2)
     apply(row, e.Completed(40, index(2), e.Value(b"1")), INVOKED)
     assert row.status == "running"
+
+
+def test_cancelling_one_in_the_queue_leaves_what_runs_alone() -> None:
+    """The end of an invocation that never ran ends no other, and no output of others says that it was applied."""
+    row = row_with(pending=2)
+    apply(row, e.Cancelled(40, index(5), None), INVOKED)
+    apply(row, started(e.CreatePromise(None)))
+    assert (row.running, row.unapplied, row.status) == (2, 2, "running")
+
+    apply(row, e.Completed(41, index(5), e.Failure("cancelled", "", 409)), INVOKED)
+    assert (row.pending, row.running, row.unapplied) == (1, 2, 2)
+    apply(row, e.Applied(42, index(12)))
+    assert (row.running, row.status) == (2, "suspended")
 
 
 def test_inputs_make_a_worker_runnable_until_they_are_applied() -> None:

@@ -16,7 +16,7 @@ import oplog
 from oplog import entries as e
 from oplog import tables
 from oplog.codec import decode_cbor, decode_entry, encode_entry
-from oplog.ids import ComponentId, OplogIndex, WorkerId
+from oplog.ids import AwakeableId, ComponentId, OplogIndex, WorkerId
 from oplog.render import render
 from oplog.tables import PAIR, QUAD, TRIPLE, U64, PromiseRow, Table, TimerKind, WorkerRow
 
@@ -64,6 +64,21 @@ def test_every_kind_has_an_example() -> None:
     assert {type(entry) for entry in entries} == set(get_args(e.AnyEntry))
     assert {type(entry.request) for entry in entries if isinstance(entry, e.Started)} == set(get_args(e.Request))
     assert outcomes == {e.Value, e.Failure, e.SameAs}
+
+
+def test_the_example_of_an_awakeable_is_genuine() -> None:
+    """The id in the example names a promise of the worker in the example of `Created`, and its seed vouches for it."""
+    started, created = (
+        decode_entry(_bytes(EXAMPLES[name]["key"]), _bytes(EXAMPLES[name]["record"]))
+        for name in ("Started settle_awakeable", "Created")
+    )
+    assert isinstance(started, e.Started)
+    assert isinstance(started.request, e.SettleAwakeable)
+    assert isinstance(created, e.Created)
+    found = AwakeableId.parse(started.request.awakeable)
+
+    assert (found.worker_id, found.oplog_idx) == (created.worker_id, 3)
+    assert found.is_genuine(created.seed)
 
 
 @pytest.mark.parametrize("kind", get_args(e.AnyEntry))

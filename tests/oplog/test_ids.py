@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import uuid
 
 import pytest
@@ -10,9 +13,21 @@ from hypothesis import strategies as st
 
 from oplog import ids
 from oplog.errors import BadArguments
-from oplog.ids import INDEX_MAX, ComponentId, InvocationId, OplogIndex, PromiseId, WorkerId
+from oplog.ids import (
+    DURABLE_PROMISE,
+    INDEX_MAX,
+    AwakeableId,
+    ComponentId,
+    InvocationId,
+    OplogIndex,
+    PromiseId,
+    WorkerId,
+)
 
 WORKER = WorkerId(ids.component_id("approval"), "order-7")
+SEED = bytes(range(32))
+AWAKEABLE = str(AwakeableId.of(SEED, WORKER, OplogIndex(3)))
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 def test_component_id_is_the_same_everywhere() -> None:
@@ -164,3 +179,114 @@ def test_invocations_out_of_limits_are_refused(index: int, name: str) -> None:
 
     with pytest.raises(BadArguments):
         InvocationId.parse(forged)
+
+
+def test_awakeable_ids_stay_what_they_are() -> None:
+    """An id that was given out is good for ever: its parts and its key never change."""
+    key = hmac.new(SEED, b"promissory:awakeable", hashlib.sha256).digest()
+    named = WORKER.component_id + (3).to_bytes(8, "big") + b"order-7"
+    mac = hmac.new(key, named, hashlib.sha256).digest()[:16]
+
+    assert "prom_1" + base64.urlsafe_b64encode(named + mac).decode().rstrip("=") == AWAKEABLE
+    assert AWAKEABLE == "prom_1Bh_uDJj-XTOcR4uoKJn4dgAAAAAAAAADb3JkZXItN42P0DHM1ATxOHe1SfY2A5w"
+    assert ids.DURABLE_PROMISE == ids.component_id("durable-promise") == DURABLE_PROMISE
+
+
+@given(data=st.data(), index=st.integers(1, INDEX_MAX), seed=st.binary(min_size=32, max_size=32))
+def test_awakeable_ids_come_back(
+    any_worker_id: st.SearchStrategy[WorkerId], data: st.DataObject, index: int, seed: bytes
+) -> None:
+    """The text of an awakeable names one promise, and only the seed it was made with vouches for it."""
+    worker_id = data.draw(any_worker_id)
+    made = AwakeableId.of(seed, worker_id, OplogIndex(index))
+    found = AwakeableId.parse(str(made))
+
+    assert found == made
+    assert found.promise == PromiseId(worker_id, OplogIndex(index))
+    assert found.is_genuine(seed)
+    assert not found.is_genuine(bytes([seed[0] ^ 1]) + seed[1:])
+
+
+@given(data=st.data())
+def test_an_awakeable_id_with_one_character_changed_is_refused(
+    any_worker_id: st.SearchStrategy[WorkerId], data: st.DataObject
+) -> None:
+    """Whatever the character becomes, what is left is no id, or one that no seed of its worker vouches for."""
+    text = str(AwakeableId.of(SEED, data.draw(any_worker_id), OplogIndex(data.draw(st.integers(1, INDEX_MAX)))))
+    at = data.draw(st.integers(0, len(text) - 1))
+    other = data.draw((st.sampled_from(ALPHABET) | st.characters()).filter(lambda character: character != text[at]))
+
+    assert not is_accepted(text[:at] + other + text[at + 1 :])
+
+
+def test_no_change_of_a_character_passes() -> None:
+    """Every other character of the alphabet in every place, one too few and one too many: none is accepted."""
+    changed = {AWAKEABLE[:at] + other + AWAKEABLE[at + 1 :] for at in range(len(AWAKEABLE)) for other in ALPHABET}
+    shorter = {AWAKEABLE[:at] + AWAKEABLE[at + 1 :] for at in range(len(AWAKEABLE))}
+    longer = {AWAKEABLE[:at] + other + AWAKEABLE[at:] for at in range(len(AWAKEABLE) + 1) for other in ALPHABET}
+
+    accepted = {text for text in changed | shorter | longer if is_accepted(text)}
+
+    assert accepted == {AWAKEABLE}
+
+
+@given(data=st.data())
+def test_an_awakeable_id_is_useless_for_another_promise(
+    any_worker_id: st.SearchStrategy[WorkerId], data: st.DataObject
+) -> None:
+    """The proof of one promise vouches for no other: of the same worker, of another, of another component."""
+    worker_ids = st.just(WORKER) | any_worker_id
+    first, second = (
+        AwakeableId.of(SEED, data.draw(worker_ids), OplogIndex(data.draw(st.integers(1, INDEX_MAX)))) for _ in range(2)
+    )
+    forged = AwakeableId(second.worker_id, second.oplog_idx, first.mac)
+
+    assert forged.is_genuine(SEED) == (first == second)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "prom_1",
+        "prom_2" + AWAKEABLE[6:],
+        "PROM_1" + AWAKEABLE[6:],
+        AWAKEABLE[6:],
+        AWAKEABLE + "=",
+        " " + AWAKEABLE,
+        AWAKEABLE + "\n",
+        AWAKEABLE.replace("_u", "/u"),
+        "prom_1" + "A" * 395,
+        "prom_1" + "A" * 100_000,
+        "prom_1é",
+        "prom_1" + base64.urlsafe_b64encode(bytes(16) + bytes(7) + b"\1" + bytes(16)).decode().rstrip("="),
+        "prom_1" + base64.urlsafe_b64encode(bytes(16) + bytes(8) + b"a" + bytes(16)).decode().rstrip("="),
+        str(InvocationId(WORKER, OplogIndex(3))),
+        str(PromiseId(WORKER, OplogIndex(3))),
+    ],
+)
+def test_bad_awakeable_ids_are_refused(text: str) -> None:
+    """Whatever is no awakeable id is refused in a short message that says so."""
+    with pytest.raises(BadArguments, match="bad awakeable id") as caught:
+        AwakeableId.parse(text)
+
+    assert len(str(caught.value)) < 600
+
+
+@given(st.text(st.sampled_from("prom_1Bhu-A="), max_size=60) | st.text())
+def test_parsing_awakeable_ids_is_strict(text: str) -> None:
+    """Whatever is accepted as an awakeable id is what formatting gives back."""
+    for attempt in (text, "prom_1" + text):
+        try:
+            found = AwakeableId.parse(attempt)
+        except BadArguments:
+            continue
+        assert str(found) == attempt
+
+
+def is_accepted(text: str) -> bool:
+    """Whether a text is an awakeable id that the seed vouches for."""
+    try:
+        return AwakeableId.parse(text).is_genuine(SEED)
+    except BadArguments:
+        return False

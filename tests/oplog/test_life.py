@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oplog import entries as e
-from oplog.ids import ComponentId, OplogIndex, WorkerId
+from oplog.ids import DURABLE_PROMISE, ComponentId, OplogIndex, WorkerId
 from oplog.life import Life
 
 NAMED = WorkerId(ComponentId(bytes(16)), "a")
@@ -42,6 +42,21 @@ def test_an_abandoned_call_may_have_ended() -> None:
     assert from_first(CREATED, INVOKED, run, ended, abandoned) == []
     assert from_first(CREATED, INVOKED, run, abandoned, ended) == [(5, "twice")]
     assert from_first(CREATED, INVOKED, run, ended, abandoned, ended) == [(6, "twice")]
+
+
+def test_a_durable_promise_is_settled_like_any_other() -> None:
+    """Its `Created`, and no other worker's, is a promise: settled once, deleted once, nothing invoked there."""
+    release = e.Created(5, WorkerId(DURABLE_PROMISE, "release"), 1, b"[]", {}, None, bytes(32))
+    settled, deleted = e.Settled(5, index(1), e.Value(b"1"), ""), e.Deleted(5, index(1), "")
+    life = Life()
+    life.admit(1, release)
+
+    assert life.admit(2, settled) == (release, [])
+    assert from_first(release, settled, deleted) == []
+    assert from_first(release, settled, settled, deleted, deleted) == [(3, "twice"), (5, "twice")]
+    assert from_first(release, INVOKED) == [(2, "reference")]
+    assert from_first(CREATED, settled) == [(2, "reference")]
+    assert judge((4, e.Removed(5, release.worker_id, "")), (5, release), (6, settled)) == [(6, "reference")]
 
 
 def test_what_an_entry_refers_to_is_handed_on() -> None:

@@ -55,6 +55,47 @@ def test_outcomes_lose_nothing(data: bytes) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("request_", "shown"),
+    [
+        (
+            e.SettleAwakeable("prom_1x", e.Value(b"1")),
+            {"call": "settle_awakeable", "awakeable": "prom_1x", "outcome": {"text": "1"}},
+        ),
+        (
+            e.SettleAwakeable("prom_1x", e.Failure("rejected", "no", 500)),
+            {
+                "call": "settle_awakeable",
+                "awakeable": "prom_1x",
+                "outcome": {"error": {"kind": "rejected", "message": "no", "code": 500}},
+            },
+        ),
+        (
+            e.RejectPromise(WORKER, OplogIndex(1), "no"),
+            {
+                "call": "reject_promise",
+                "owner": "00000000-0000-0000-0000-000000000000/a%2Fb",
+                "promise": 1,
+                "reason": "no",
+            },
+        ),
+        (
+            e.NamedPromise("release", 0, True),
+            {"call": "durable_promise", "name": "release", "due": "1970-01-01T00:00:00.000000Z", "creates": True},
+        ),
+        (
+            e.NamedPromise("release", None, False),
+            {"call": "durable_promise", "name": "release", "due": None, "creates": False},
+        ),
+    ],
+)
+def test_calls_on_promises_of_others_are_shown_as_they_read(request_: e.Request, shown: dict[str, Any]) -> None:
+    """What settles an awakeable or a durable promise is shown as a payload, deadlines as times."""
+    found = render(4, e.Started(5, OplogIndex(3), request_))
+
+    assert dict(list(found.items())[3:]) == {"invocation": 3, **shown}
+
+
 def test_the_seed_is_masked() -> None:
     """The seed of a worker is never shown."""
     shown = render(1, e.Created(5, WORKER, 1, b"[]", {}, WORKER, SEED))

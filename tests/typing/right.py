@@ -4,12 +4,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from attrs import define, field
 
 import workers
 from executor.asker import Asker
+from workers.promises import (
+    DurablePromise,
+    PromiseOutcome,
+    awakeable,
+    durable_promise,
+    reject_awakeable,
+    resolve_awakeable,
+)
 
 
 @define
@@ -83,6 +91,41 @@ class Cart(workers.Worker):
         workers.invoke("worker://purchase-history/user-1", "clear")
         at = datetime(2030, 1, 1, tzinfo=UTC)
         assert_type(await workers.schedule(at, "worker://purchase-history/user-1", "clear"), str)
+
+
+class Approval(workers.Worker):
+    @workers.handler
+    async def awakeables(self) -> None:
+        name, future = awakeable(Order)
+        assert_type(name, str)
+        assert_type(future, workers.DurableFuture[Order])
+        assert_type(await awakeable(Order, timeout=3)[1], Order)
+        assert_type(await awakeable(None)[1], None)
+        assert_type(await awakeable(list[Order], 1.5)[1], list[Order])
+        assert_type(await workers.wait_for(awakeable(int)[1], 3), int)
+        assert_type(await workers.race(future, workers.sleep(1)), tuple[int, Order | None])
+        either = awakeable(Order | None)
+        print(await either[1], await awakeable(Any)[1], await awakeable(Literal["yes", "no"])[1])
+        assert_type(await resolve_awakeable(name, Order("1", [])), bool)
+        assert_type(await resolve_awakeable(name), bool)
+        assert_type(await reject_awakeable(name, "no"), bool)
+
+    @workers.handler
+    async def named(self) -> Order:
+        promise = durable_promise("release", Order, timeout=3)
+        assert_type(promise, DurablePromise[Order])
+        assert_type(await promise.peek(), Order | None)
+        assert_type(await promise.get(), Order)
+        outcome = await promise.resolve(Order("1", []))
+        assert_type(outcome, PromiseOutcome[Order])
+        assert_type(outcome.value, Order)
+        assert_type(outcome.error, workers.TerminalError | None)
+        assert_type((await promise.reject("no")).settled, bool)
+        assert_type(await durable_promise("done", None).get(), None)
+        assert_type(await durable_promise("all", list[Order]).get(), list[Order])
+        await durable_promise("maybe", Order | None).resolve(None)
+        await durable_promise("any").resolve({"a": 1})
+        return await promise.get()
 
 
 async def from_outside(client: Asker, order: Order) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import workers
 from executor.asker import Asker
 from tests.typing.right import Interface, Mailer, Order, PurchaseHistory
+from workers.promises import awakeable, durable_promise, reject_awakeable, resolve_awakeable
 
 
 async def wrong_arguments(order: Order) -> None:
@@ -50,6 +51,26 @@ async def wrong_use(order: Order) -> None:
     workers.invoke_and_await(history, "add_order", order)  # error: arg-type | reportArgumentType
     workers.schedule("tomorrow", "worker://mailer", "mail")  # error: arg-type | reportArgumentType
     print(count)
+
+
+async def wrong_promises(order: Order) -> None:
+    name, future = awakeable(Order)
+    text: str = await future  # error: assignment | reportAssignmentType
+    awakeable()  # error: call-overload | reportCallIssue
+    awakeable(Order, "3")  # error: call-overload | reportCallIssue reportArgumentType
+    nothing: int = await awakeable(None)[1]  # error: assignment func-returns-value | reportAssignmentType
+    await resolve_awakeable(future, order)  # error: arg-type | reportArgumentType
+    await reject_awakeable(name)  # error: call-arg | reportCallIssue
+    await reject_awakeable(name, order)  # error: arg-type | reportArgumentType
+    promise = durable_promise("release", Order)
+    text = await promise.get()  # error: assignment | reportAssignmentType
+    text = (await promise.peek()).order_id  # error: union-attr | reportOptionalMemberAccess
+    await promise.resolve("yes")  # error: arg-type | reportArgumentType
+    await promise.reject(3)  # error: arg-type | reportArgumentType
+    text = await promise.resolve(order)  # error: assignment | reportAssignmentType
+    durable_promise(3, Order)  # error: call-overload | reportCallIssue reportArgumentType
+    durable_promise("release", Order, timeout="3")  # error: call-overload | reportCallIssue reportArgumentType
+    print(text, nothing)
 
 
 async def wrong_from_outside(client: Asker, order: Order) -> None:

@@ -14,20 +14,27 @@ import workers
 from oplog.entries import (
     Abandoned,
     Ask,
+    AwaitPromise,
     Call,
     Cancelled,
     Completed,
+    CompletePromise,
     Ended,
     Failure,
     Invoked,
+    NamedPromise,
+    PollPromise,
+    RejectPromise,
     Role,
     Run,
     Send,
+    SettleAwakeable,
     Settled,
     Started,
     Value,
 )
 from oplog.errors import NonDeterminismError
+from workers.promises import awakeable, durable_promise, reject_awakeable, resolve_awakeable
 
 
 def effect(number: int) -> int:
@@ -130,6 +137,28 @@ class Corpus(workers.Worker):
             self.seen.append(error.code)
         return [await workers.send_after(3, others[0].runs, 3), await others[1].failing(2)]
 
+    @workers.handler
+    async def awakeables(self) -> list[Any]:
+        (first, one), (second, two) = awakeable(str), awakeable(int | None, 60)
+        self.seen += [first, second]
+        resolve_awakeable(second, 3)
+        try:
+            self.seen.append(await workers.race(one, two))
+        except workers.TerminalError as error:
+            self.seen.append(str(error))
+        return [await reject_awakeable(first, "no"), await workers.wait_for(awakeable(str)[1], 5)]
+
+    @workers.handler
+    async def named(self, expected: bool) -> list[Any]:
+        promise = durable_promise("release", str if expected else None, 60)
+        durable_promise("left behind").reject("no")
+        try:
+            self.seen.append(await workers.gather(promise.peek(), promise.get()))
+        except workers.TerminalError as error:
+            self.seen.append(str(error))
+        won, outcome = await workers.race(promise.resolve("yes" if expected else None), promise.reject("no"))
+        return [won, outcome.settled, str(outcome.error), await workers.wait_for(promise.get(), 5)]
+
     @workers.query
     def count(self) -> int:
         return len(self.seen)
@@ -146,9 +175,15 @@ CALLS = [
     ("stubborn", ()),
     ("calls", (True,)),
     ("calls", (False,)),
+    ("awakeables", ()),
+    ("named", (True,)),
+    ("named", (False,)),
 ]
 
 RESULTS = {"runs": b"1", "promise": b'"p"', "stubborn": b'"s"', "count": b"2"}
+
+PAYLOADS = (b"null", b'"value"', b"", b"17", b"[")
+"""What promises may hold; not all of it fits everywhere."""
 
 choices = st.lists(
     st.one_of(
@@ -196,6 +231,12 @@ def result(request: Any, number: int) -> bytes:
         return b"%d" % number
     if isinstance(request, Send):
         return b'"inv_1%d"' % number
+    if isinstance(request, SettleAwakeable | RejectPromise | CompletePromise):
+        return b"true" if number % 2 else b"false"
+    if isinstance(request, NamedPromise):
+        return b"1" if request.creates or number % 2 else b"null"
+    if isinstance(request, AwaitPromise | PollPromise):
+        return PAYLOADS[number % len(PAYLOADS)]
     return RESULTS.get(request.function, b"null") if isinstance(request, (Call, Ask)) else b"null"
 
 
