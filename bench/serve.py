@@ -54,7 +54,15 @@ def main() -> int:
     parser.add_argument("--record", type=Path)
     options = parser.parse_args()
     kept = keep_transactions() if options.record else []
-    status = daemon.run(modules=[options.module], data=options.data, socket=None, config=None, log_level="warning")
+    status = daemon.run(
+        modules=[options.module],
+        data=options.data,
+        socket=None,
+        http=None,
+        token=None,
+        config=None,
+        log_level="warning",
+    )
     if options.record:
         options.record.write_bytes(pickle.dumps(_plain(kept)))
     return status

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from executor.client_link import Disconnected
-from oplog.errors import BadArguments, PromiseDeleted, PromiseRejected, TerminalError
+from executor.client_promise import ClientPromise, settled_payload
+from oplog.errors import BadArguments, TerminalError
 from workers.definition import Worker
+from workers.promises import Payload
 from workers.stub import Target, make_stub
 
 if TYPE_CHECKING:
@@ -158,19 +160,19 @@ class Asker:
         """Wait until a promise is settled and return its payload.
 
         Args:
-          promise: `COMPONENT/NAME/INDEX`, the component by name or id.
+          promise: `COMPONENT/NAME/INDEX`, the component by name or id; an awakeable id; `name:NAME`.
 
         Raises:
           PromiseRejected: it was rejected; the message is the reason.
           PromiseDeleted: it, or its worker, was deleted.
           NotFound: there is no such promise.
         """
-        return _payload(await self.request("promise.await", promise=str(promise)))
+        return settled_payload(await self.request("promise.await", promise=str(promise)))
 
     async def poll_promise(self, promise: str | PromiseId) -> bytes | None:
         """Return a promise's payload, or None while it is pending; raises as `await_promise` does."""
         answer = await self.request("promise.poll", promise=str(promise))
-        return None if answer["state"] == "pending" else _payload(answer)
+        return None if answer["state"] == "pending" else settled_payload(answer)
 
     async def complete_promise(self, promise: str | PromiseId, payload: bytes) -> bool:
         """Resolve a promise; True if this call settled it. The outcome is durable on return, whoever gave it.
@@ -190,6 +192,36 @@ class Asker:
         """Delete a promise; True if there was still something to delete. Whoever waits gets `PromiseDeleted`."""
         answer = await self.request("promise.delete", promise=str(promise))
         return bool(answer["deleted"])
+
+    async def resolve_awakeable(self, awakeable_id: str, value: Any = None) -> bool:
+        """Settle an awakeable with a value; True if this call settled it. The outcome is durable on return.
+
+        Raises:
+          BadArguments: the id is malformed or forged; the value has no form as JSON.
+          NotFound: its worker is gone.
+        """
+        try:
+            data = _encode(value)
+        except Exception as exc:  # a value's own hooks may raise anything
+            raise BadArguments(f"the value of an awakeable cannot be written as JSON: {exc}") from exc
+        return await self.complete_promise(awakeable_id, data)
+
+    async def reject_awakeable(self, awakeable_id: str, reason: str) -> bool:
+        """Have the await of an awakeable raise `PromiseRejected`; True if this call settled it.
+
+        Raises:
+          BadArguments, NotFound: as `resolve_awakeable`.
+        """
+        return await self.reject_promise(awakeable_id, reason)
+
+    def durable_promise(self, name: str, expected: Any = Any) -> ClientPromise[Any]:
+        """Return the durable promise of a name: whoever names it, wherever, means the same one.
+
+        Args:
+          name: 1 to 256 bytes of UTF-8 without control characters.
+          expected: the value's type, any annotation.
+        """
+        return ClientPromise(self.request, name, Payload(expected))
 
     async def _send(self, fields: dict[str, Any], delay_us: int | None) -> str:
         fields["send"] = True
@@ -245,10 +277,3 @@ def _fields(worker: str, function: str, params: bytes, key: str | None) -> dict[
     if key is not None:
         fields["key"] = key
     return fields
-
-
-def _payload(answer: dict[str, Any]) -> bytes:
-    if answer["state"] == "resolved":
-        return bytes(answer.get("data") or b"")
-    message = str(answer.get("error") or f"promise {answer['promise']} is {answer['state']}")
-    raise PromiseDeleted(message, 404) if answer["state"] == "deleted" else PromiseRejected(message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
@@ -118,6 +119,7 @@ class Committer:
         everything back. Nothing is committed for a backoff after it returns.
       on_backoff_over: called when commits are taken again.
       is_eager: take the next batch the moment that the last is durable, not in the next tick of the loop.
+      observe: told how many seconds each commit took.
     """
 
     def __init__(
@@ -128,12 +130,15 @@ class Committer:
         on_backoff_over: Callable[[], None],
         *,
         is_eager: bool = False,
+        observe: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._record = record
         self._submit = submit
         self._on_failure = on_failure
         self._on_backoff_over = on_backoff_over
         self._is_eager = is_eager
+        self._observe = observe
+        self._submitted = 0.0
         self._is_closed = False
         self._work = trio.Event()
         self._committed = trio.Event()
@@ -159,6 +164,7 @@ class Committer:
         record.seal()
         if record.sealed:
             self._in_flight = record.sealed[0]
+            self._submitted = time.perf_counter()
             self._submit(self._in_flight.changes, self._done)
 
     def close(self) -> None:
@@ -188,6 +194,7 @@ class Committer:
         assert batch is not None
         if error is None:
             self._failures_count = 0
+            self._observe(time.perf_counter() - self._submitted)
             self._record.committed(batch)
             committed, self._committed = self._committed, trio.Event()
             committed.set()

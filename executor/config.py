@@ -37,12 +37,21 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     connections_max: int = 256
     requests_in_flight_max: int = 20_000
     """On one connection."""
+    http_requests_max: int = 20_000
+    """HTTP requests in flight; beyond it they are refused."""
+    http_cors_origins: str = ""
+    """Origins whose pages may call, separated by commas; `*` is any, empty is none."""
     stop_grace_seconds: float = 10.0
     """How long a stopping executor waits for `run`s in flight."""
     retention_seconds: float = 86_400.0
     """How long the record of an ephemeral worker is kept after the end of its invocation."""
     block_warning_seconds: float = 0.1
     block_stack_seconds: float = 5.0
+
+    @property
+    def cors_origins(self) -> tuple[str, ...]:
+        """The origins whose pages may call over HTTP."""
+        return tuple(origin.strip() for origin in self.http_cors_origins.split(",") if origin.strip())
 
     @property
     def handler_retry(self) -> RetryPolicy:
@@ -81,6 +90,7 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
     except msgspec.ValidationError as error:
         raise BadArguments(f"configuration: {error}") from None
     for name in Config.__struct_fields__:
-        if getattr(config, name) < 0:
+        value = getattr(config, name)
+        if not isinstance(value, str) and value < 0:
             raise BadArguments(f"configuration: {name} is negative")
     return config

@@ -11,10 +11,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 import trio
 
+from executor.addressing import Addressing
 from executor.calls import Calls
 from executor.cancelling import Cancelling
 from executor.committer import Commit, Committer, CommitThread, inline
@@ -27,6 +29,7 @@ from executor.hiding import hidden
 from executor.hostcalls import HostCalls
 from executor.inspection import Inspection
 from executor.invocations import Invocations
+from executor.metrics import Latencies
 from executor.notes import Notes
 from executor.promises import Promises
 from executor.queries import Queries
@@ -89,6 +92,7 @@ class Executor:
         self._nursery = nursery
         commit = commit or environment.commit
         self._thread = CommitThread(commit) if threads else None
+        self.latencies = Latencies()
         self.record = Record(environment, clock)
         self.record.entries_max, self.record.bytes_max = config.batch_entries_max, config.batch_bytes_max
         self.committer = Committer(
@@ -97,6 +101,7 @@ class Executor:
             self._read_back,
             self._go_on,
             is_eager=threads,
+            observe=self.latencies.commit.observe,
         )
         self.record.wake = self.committer.wake
         self.registry = Registry(environment)
@@ -104,6 +109,7 @@ class Executor:
         self.residents.on_ready = self._on_ready
         self.watchers = Watchers(self.record)
         self.promises = Promises(self.record, self.residents, self.watchers)
+        self._entropy = entropy
         self.queries = Queries(self.record, self.residents, self._new_player)
         self.creation = Creation(self.record, self.registry, self.residents, self._new_player, entropy)
         self.inspection = Inspection(self.record, self.registry)
@@ -130,6 +136,7 @@ class Executor:
         self.watchdog = Watchdog(config.block_warning_seconds, config.block_stack_seconds) if threads else None
         self.notes = Notes(record, residents, self.watchers, self.timers, config.handler_retry, chance)
         self.calls = Calls(record, self.registry, residents, self.creation, self.timers, self.queries, config)
+        self.addressing = Addressing(record, self.registry, residents, self.timers, self._entropy)
         self.cancelling = Cancelling(record, residents, self.notes, self.calls)
         self.deletion = Deletion(record, residents, self.promises, self.watchers, self.effects, self.calls)
         hostcalls = HostCalls(
@@ -141,6 +148,8 @@ class Executor:
             self.timers,
             self.calls,
             self.cancelling,
+            self.addressing,
+            self.latencies.invocation,
         )
         self.engine = Engine(
             record,
@@ -153,6 +162,7 @@ class Executor:
             self.notes,
             self.deletion,
             _hidden if self.watchdog is None else self.watchdog.watching,
+            self.latencies.replay,
         )
         self.invocations = Invocations(
             record,
@@ -244,6 +254,7 @@ class Executor:
             if activation is not None:
                 self.residents.push(activation)
         self.calls.ask_held()
+        self.calls.look_at_unread()
         self._ready.set()
 
     def resume(self, activation: Activation, by: str) -> None:
@@ -257,19 +268,26 @@ class Executor:
         """Wait until something more is durable than now."""
         await self.committer.next_commit()
 
-    def statistics(self) -> dict[str, int]:
-        """Return counters and gauges since the start."""
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        """Return the `counters` since the start, the `gauges` as they are now, and the `histograms`, each by name."""
         return {
-            "invocations_accepted": self.invocations.accepted_count,
-            "calls_made": self.calls.made_count,
-            "steps": self.engine.steps_count,
-            "entries_replayed": self.engine.replayed_count,
-            "effects_performed": self.effects.performed_count,
-            "effects_in_flight": len(self.effects),
-            "commits": self.record.commits_count,
-            "workers_in_memory": len(self.residents),
-            "workers_ready": len(self.residents.ready),
-            "watchers": self.watchers.count(),
+            "counters": {
+                "invocations_accepted": self.invocations.accepted_count,
+                "calls_made": self.calls.made_count,
+                "promises_settled": self.promises.settled_count,
+                "steps": self.engine.steps_count,
+                "entries_appended": self.record.appended_count,
+                "entries_replayed": self.engine.replayed_count,
+                "effects_performed": self.effects.performed_count,
+                "commits": self.record.commits_count,
+            },
+            "gauges": {
+                "effects_in_flight": len(self.effects),
+                "workers_in_memory": len(self.residents),
+                "workers_ready": len(self.residents.ready),
+                "watchers": self.watchers.count(),
+            },
+            "histograms": self.latencies.as_map(),
         }
 
     # The end.

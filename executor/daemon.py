@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket as sockets
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
+import msgspec
 import structlog
 import trio
 
 from executor.config import Config, load_config
 from executor.core import Executor, running
+from executor.gatekeeper import Gatekeeper
+from executor.listening import address_of, bind
 from executor.registry import load
 from executor.server import Server
 from oplog.errors import PromissoryError
@@ -28,6 +32,8 @@ def run(
     modules: Sequence[str],
     data: Path,
     socket: Path | None,
+    http: str | None,
+    token: str | None,
     config: Path | None,
     log_level: str | None,
 ) -> int:
@@ -35,6 +41,15 @@ def run(
 
     Modules are imported from the current directory, registered and remembered; without any, what is remembered is
     served. Starts itself again with `PYTHONHASHSEED=0` if need be, so that sets of strings keep their order.
+
+    Args:
+      modules: `MODULE[:CLASS]`s.
+      data: the data directory.
+      socket: the admin socket; `admin.sock` in the data directory if not given.
+      http: HOST:PORT of the gateway that is kept up; None for none.
+      token: the bearer token of the gateway, if any.
+      config: the configuration file; `promissory.toml` in the data directory if not given.
+      log_level: from which level on is logged.
     """
     _with_fixed_hashes()
     status = 0
@@ -44,7 +59,9 @@ def run(
         limits = load_config(config or data / "promissory.toml", os.environ)
         for spec in modules:  # before anything is made: one that does not import leaves nothing behind
             load(spec, directory)
-        trio.run(_serve, list(modules), directory, data, socket or data / "admin.sock", limits)
+        door = None if http is None else _Door(bind(http), token)
+        with door or nullcontext():
+            trio.run(_serve, list(modules), directory, data, socket or data / "admin.sock", door, limits)
     except* PromissoryError as group:
         error = _first(group)
         print(f"promissory: {' '.join(str(error).split())}", file=sys.stderr)
@@ -54,7 +71,22 @@ def run(
     return status
 
 
-async def _serve(modules: list[str], directory: str, data: Path, socket: Path, config: Config) -> None:
+class _Door(msgspec.Struct, frozen=True):
+    """Where HTTP is served, and the token that opens it."""
+
+    listener: sockets.socket
+    token: str | None
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        self.listener.close()
+
+
+async def _serve(
+    modules: list[str], directory: str, data: Path, socket: Path, door: _Door | None, config: Config
+) -> None:
     log = structlog.get_logger("promissory.daemon")
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     async with running(data, config) as executor:
@@ -67,7 +99,16 @@ async def _serve(modules: list[str], directory: str, data: Path, socket: Path, c
                 with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                     executor.start()
                     names = executor.registry.names()
-                    log.info("serving", data=str(data), socket=str(socket), components=names, pid=os.getpid())
+                    if door is not None:
+                        nursery.start_soon(Gatekeeper(door.listener, socket, config, door.token).run)
+                    log.info(
+                        "serving",
+                        data=str(data),
+                        socket=str(socket),
+                        http=None if door is None else address_of(door.listener),
+                        components=names,
+                        pid=os.getpid(),
+                    )
                     async for received in signals:
                         log.info("stopping", signal=signal.Signals(received).name)
                         break

@@ -6,6 +6,7 @@ An ephemeral worker's name is never used again, so it leaves nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from executor.calls import Calls
 from executor.effects import Effects
@@ -16,7 +17,7 @@ from executor.watchers import DELETED, Watchers
 from oplog import entries as e
 from oplog.environment import ordinal_range
 from oplog.errors import OplogCorrupt, PromiseDeleted
-from oplog.fold import key_of, put_waiter, sleep_key
+from oplog.fold import deadline, is_promise, key_of, put_waiter, sleep_key
 from oplog.ids import OplogIndex
 from oplog.tables import (
     PAIR,
@@ -94,7 +95,13 @@ class Deletion:
         record, row = self._record, activation.row
         settleable = []
         for index, entry in entries:
-            if type(entry) is e.Invoked:
+            if is_promise(entry):
+                settleable.append(index)
+                with suppress(OplogCorrupt):
+                    due = deadline(entry)  # type: ignore[arg-type]
+                    if due is not None:
+                        record.put(Table.TIMERS, timer_key(due, row.ordinal, index), None)
+            elif type(entry) is e.Invoked:
                 settleable.append(index)
                 record.put(Table.IDEMPOTENCY, key_of(row.ordinal, entry), None)
                 if entry.due is not None:
@@ -103,12 +110,7 @@ class Deletion:
                 self._forget_expiry(row.ordinal, index, entry)
             elif type(entry) is e.Started:
                 request = entry.request
-                if type(request) is e.CreatePromise:
-                    settleable.append(index)
-                    if request.timeout_us is not None:
-                        due = entry.timestamp + request.timeout_us
-                        record.put(Table.TIMERS, timer_key(due, row.ordinal, index), None)
-                elif type(request) is e.AwaitPromise:
+                if type(request) is e.AwaitPromise:
                     put_waiter(row, index, request, record.ordinal_of, record.put, None)
                 elif type(request) is e.Sleep:
                     record.put(Table.TIMERS, sleep_key(row.ordinal, index, entry), None)

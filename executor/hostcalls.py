@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from executor.addressing import Addressing
 from executor.calls import Calls
 from executor.cancelling import Cancelling
 from executor.effects import Effects
+from executor.metrics import Histogram
 from executor.promises import Promises
 from executor.record import Record
 from executor.registry import Registry
 from executor.residents import Activation, Residents
 from executor.timers import Timers
 from oplog import entries as e
-from oplog.errors import NotFound
+from oplog.errors import BadArguments, NotFound
 from oplog.ids import OplogIndex, WorkerId
 from workers.step import Step
 
@@ -29,6 +31,8 @@ class HostCalls:
         timers: Timers,
         calls: Calls,
         cancelling: Cancelling,
+        addressing: Addressing,
+        took: Histogram,
     ) -> None:
         self._record = record
         self._registry = registry
@@ -38,6 +42,8 @@ class HostCalls:
         self._timers = timers
         self._calls = calls
         self._cancelling = cancelling
+        self._addressing = addressing
+        self._took = took
 
     def perform(self, activation: Activation, step: Step) -> None:
         """Append the outputs of a step and perform them, in their order."""
@@ -109,6 +115,7 @@ class HostCalls:
     def _complete(self, activation: Activation, index: int, entry: e.Completed, invoked: e.Entry | None) -> None:
         self._promises.wake(activation, entry.invocation, entry.outcome)
         if type(invoked) is e.Invoked:
+            self._took.observe((entry.timestamp - invoked.timestamp) / 1e6)
             if invoked.chain:
                 self._calls.completed(invoked, entry.outcome)
             if invoked.retention_us is not None:
@@ -122,19 +129,34 @@ class HostCalls:
             # Given up within its own step, or woken by a settling there: it has what it gets.
             return
         try:
-            outcome = self._promise_outcome(activation, index, request)
+            if type(request) is e.NamedPromise:
+                outcome = self._find_named(activation, request)
+            else:
+                outcome = self._promise_outcome(activation, index, request)
         except NotFound as error:
             outcome = e.Failure("terminal", str(error), 404)
+        except BadArguments as error:
+            outcome = e.Failure("terminal", str(error), 400)
         if outcome is not None and index in activation.open:
             self._residents.deliver(activation, e.Ended(self._record.now(), index, outcome))
+
+    def _find_named(self, activation: Activation, request: e.NamedPromise) -> e.Outcome:
+        parent = activation.row.worker_id
+        found = self._addressing.named(request.name, request.due, creates=request.creates, parent=parent)
+        return e.Value(b"null" if found is None else str(found[1]).encode())
 
     def _promise_outcome(self, activation: Activation, index: OplogIndex, request: e.Request) -> e.Outcome | None:
         """Return the outcome of a call on a promise; None when it is to be waited for or was delivered already.
 
         Raises:
           NotFound: there is no such promise.
+          BadArguments: an awakeable id is malformed or forged.
         """
         promises = self._promises
+        by = f"{activation.row.worker_id}/{index}"
+        if type(request) is e.SettleAwakeable:
+            settled = promises.settle(*self._addressing.awakeable(request.awakeable), request.outcome, by)
+            return e.Value(b"true" if settled else b"false")
         owner_id: WorkerId | None = getattr(request, "owner", None)
         owner = activation if owner_id is None else self._residents.find(owner_id)
         promise: OplogIndex = request.promise  # type: ignore[union-attr]
@@ -144,15 +166,20 @@ class HostCalls:
         if type(request) is e.AwaitPromise:
             row = promises.row(owner, promise, created=False)
             outcome = promises.outcome(owner, row)
-            if outcome is not None:
+            # Not open any more: its deadline had passed, and looking at it has ended this wait with the others.
+            if outcome is not None and index in activation.open:
                 promises.end_wait(owner, promise, activation, index, outcome)
             return None
         if type(request) is e.PollPromise:
             row = promises.row(owner, promise, created=False)
             return promises.outcome(owner, row) or e.Value(None)
-        by = f"{activation.row.worker_id}/{index}"
-        if type(request) is e.CompletePromise:
-            settled = promises.settle(owner, promise, e.Value(request.payload), by)
+        if type(request) is e.CompletePromise or type(request) is e.RejectPromise:
+            given = (
+                e.Value(request.payload)
+                if type(request) is e.CompletePromise
+                else e.Failure("rejected", request.reason, 500)  # type: ignore[union-attr]
+            )
+            settled = promises.settle(owner, promise, given, by)
             return e.Value(b"true" if settled else b"false")
         promises.delete(owner, promise, by)
         return e.Value(b"null")

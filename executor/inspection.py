@@ -12,8 +12,8 @@ from executor.registry import Registry
 from oplog.codec import decode_entry
 from oplog.entries import Completed, Created, Errored, Failure, Invoked, Outcome, Value
 from oplog.environment import ordinal_range
-from oplog.errors import BadArguments, NotFound, OplogCorrupt
-from oplog.ids import InvocationId, OplogIndex, WorkerId
+from oplog.errors import BadArguments, NotFound, OplogCorrupt, PromiseDeleted, PromiseRejected
+from oplog.ids import InvocationId, OplogIndex, PromiseId, WorkerId
 from oplog.render import render, rfc3339
 from oplog.tables import (
     PAIR,
@@ -81,17 +81,29 @@ class Inspection:
                     invocation = str(InvocationId(row.worker_id, index))
                     yield {"invocation": invocation, "function": invoked.function, "due": rfc3339(invoked.due)}
 
-    def workers(self, status: str | None, component: str | None) -> Iterator[dict[str, Any]]:
+    def workers(
+        self, status: str | None = None, component: str | None = None, name: str = "", after: WorkerId | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Iterate over the workers, by age.
+
+        Args:
+          status: only those with this one.
+          component: only those of this one, given by name or id.
+          name: only those whose names begin so.
+          after: only those younger than this one.
 
         Raises:
           BadArguments: there is no such status.
+          NotFound: the worker to go on from is gone.
         """
         _check("status", status, WORKER_STATUSES)
         wanted = None if component is None else self._registry.worker_id(f"{component}/-").component_id
-        for key, raw in self._env.scan(Table.WORKERS):
+        first = b"" if after is None else worker_key(self._row(after).ordinal + 1)
+        for key, raw in self._env.scan(Table.WORKERS, first):
             row = WorkerRow.decode(U64.unpack(key)[0], raw)
             if not row.life or (wanted is not None and row.worker_id.component_id != wanted):
+                continue
+            if not row.worker_id.worker_name.startswith(name):
                 continue
             if status is None or row.status == status:
                 yield self._worker_map(row)
@@ -130,26 +142,36 @@ class Inspection:
 
     # Promises.
 
-    def promises(self, state: str | None) -> Iterator[dict[str, Any]]:
-        """Iterate over the promises that were created as such.
+    def promises(
+        self, state: str | None, component: str | None = None, after: PromiseId | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Iterate over the promises that were created as such, worker by worker.
+
+        Args:
+          state: only those in this one.
+          component: only those of workers of this one, given by name or id.
+          after: only those that follow this one.
 
         Raises:
           BadArguments: there is no such state.
+          NotFound: the worker of the promise to go on from is gone.
         """
         _check("state", state, PROMISE_STATES)
-        paths: tuple[int, str] = (0, "")
-        for key, raw in self._env.scan(Table.PROMISES):
+        wanted = None if component is None else self._registry.worker_id(f"{component}/-").component_id
+        first = b"" if after is None else oplog_key(self._row(after.worker_id).ordinal, after.oplog_idx + 1)
+        owner: WorkerRow | None = None
+        for key, raw in self._env.scan(Table.PROMISES, first):
             ordinal, index = PAIR.unpack(key)
             row = PromiseRow.decode(raw)
             name = row.state.name.lower()
-            if row.kind is PromiseKind.PROMISE and (state is None or name == state):
-                if paths[0] != ordinal:
-                    paths = (ordinal, self._path(ordinal))
-                yield {"promise": f"{paths[1]}/{index}", "state": name, "created_at": rfc3339(row.created_at)}
-
-    def _path(self, ordinal: int) -> str:
-        raw = self._env.get(Table.WORKERS, worker_key(ordinal))
-        return "?" if raw is None else self._registry.path_of(WorkerRow.decode(ordinal, raw).worker_id)
+            if row.kind is not PromiseKind.PROMISE or (state is not None and name != state):
+                continue
+            if owner is None or owner.ordinal != ordinal:
+                worker = self._env.get(Table.WORKERS, worker_key(ordinal))
+                owner = None if worker is None else WorkerRow.decode(ordinal, worker)
+            if owner is not None and (wanted is None or owner.worker_id.component_id == wanted):
+                path = self._registry.path_of(owner.worker_id)
+                yield {"promise": f"{path}/{index}", "state": name, "created_at": rfc3339(row.created_at)}
 
     # Invocations.
 
@@ -264,6 +286,8 @@ def outcome_map(path: str, state: PromiseState, outcome: Outcome | None) -> dict
         shown["data"] = outcome.data or b""
     elif isinstance(outcome, Failure):
         shown["error"] = outcome.message
+        if outcome.kind not in (PromiseRejected.kind, PromiseDeleted.kind):
+            shown["kind"], shown["code"] = outcome.kind, outcome.code
     return shown
 
 

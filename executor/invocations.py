@@ -105,7 +105,7 @@ class Invocations:
         self._check_limits(call)
         params = handler.check(call.params)
         if call.key is not None:
-            known = self._known(component, worker_id, call.function, call.key)
+            known = self.known(component, worker_id, call.function, call.key)
             if known is not None:
                 return known
         retention_us = None
@@ -123,7 +123,7 @@ class Invocations:
         self.accepted_count += 1
         return Accepted(activation, index, is_new=True)
 
-    def _known(self, component: Component, worker_id: WorkerId, function: str, key: str) -> Accepted | None:
+    def known(self, component: Component, worker_id: WorkerId, function: str, key: str) -> Accepted | None:
         """Return the invocation that a key stands for already."""
         if not component.ephemeral:
             activation = self._residents.find(worker_id)

@@ -25,6 +25,8 @@ from oplog.tables import PAIR, PromiseKind, PromiseRow, PromiseState, Table, opl
 
 WAKES_PER_UNIT_MAX = 256
 
+LATE = Failure("timed_out", "the promise's deadline passed", 408)
+
 
 class Promises:
     """What can be done with promises; every method appends within the unit at hand."""
@@ -33,11 +35,12 @@ class Promises:
         self._record = record
         self._residents = residents
         self._watchers = watchers
+        self.settled_count = 0
         self.waking: list[tuple[int, int]] = []
         """Settled promises that have more waiters than one unit wakes."""
 
     def row(self, owner: Activation, index: int, *, created: bool) -> PromiseRow:
-        """Return the row of a promise.
+        """Return the row of a promise; one whose deadline has passed is settled by being looked at.
 
         Args:
           owner: the worker that has it.
@@ -50,6 +53,8 @@ class Promises:
         row = self._record.promise_row(owner.ordinal, index) if owner.row.life else None
         if row is None or row.kind is PromiseKind.CALL or (created and row.kind is not PromiseKind.PROMISE):
             raise NotFound(f"there is no promise {owner.path}/{index}", worker=owner.path, index=index)
+        if row.deadline and row.deadline <= self._record.now():
+            return self._settle(owner, OplogIndex(index), LATE, "deadline")
         return row
 
     def outcome(self, owner: Activation, row: PromiseRow) -> Outcome | None:
@@ -84,10 +89,23 @@ class Promises:
                 return False
             settled = self._record.entry(owner.ordinal, row.outcome)
             return isinstance(settled, Settled) and settled.by == by
+        self._settle(owner, index, outcome, by)
+        return True
+
+    def expire(self, owner: Activation, index: OplogIndex) -> None:
+        """Settle a promise whose deadline has come, if nobody has settled it."""
+        row = self._record.promise_row(owner.ordinal, index) if owner.row.life else None
+        if row is not None and row.deadline:
+            self._settle(owner, index, LATE, "deadline")
+
+    def _settle(self, owner: Activation, index: OplogIndex, outcome: Outcome, by: str) -> PromiseRow:
         self._residents.append(owner, Settled(self._record.now(), index, outcome, by))
         owner.open.pop(index, None)
+        self.settled_count += 1
         self.wake(owner, index, outcome)
-        return True
+        row = self._record.promise_row(owner.ordinal, index)
+        assert row is not None
+        return row
 
     def delete(self, owner: Activation, index: OplogIndex, by: str) -> bool:
         """Delete a promise: whoever waits for it, or will, gets the error `deleted`.

@@ -68,6 +68,7 @@ class Record:
         self.durable_number = 0
         """The number of the last batch that is durable."""
         self.commits_count = 0
+        self.appended_count = 0
         last = environment.last_key(Table.WORKERS)
         self._next_ordinal = 1 if last is None else U64.unpack(last)[0] + 1
         self.entries_total = environment.count(Table.OPLOG)
@@ -206,6 +207,7 @@ class Record:
         batch = self.batch
         batch.changes[_OPLOG][key] = record
         batch.entries_count += 1
+        self.appended_count += 1
         batch.bytes_count += len(record)
         return OplogIndex(index)
 

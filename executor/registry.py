@@ -19,7 +19,16 @@ import structlog
 from oplog.codec import decode_cbor
 from oplog.environment import Environment
 from oplog.errors import BadArguments, BadHandler, NotFound, OplogCorrupt
-from oplog.ids import ComponentId, WorkerId, check_component, component_id, escape, resolve_component, split_worker
+from oplog.ids import (
+    DURABLE_PROMISE,
+    ComponentId,
+    WorkerId,
+    check_component,
+    component_id,
+    escape,
+    resolve_component,
+    split_worker,
+)
 from oplog.tables import Table
 from workers import Worker
 from workers.component import Component, component_of
@@ -52,6 +61,7 @@ class Registry:
         """Why the remembered components that are not served are not."""
         self._located: dict[str, tuple[Component, WorkerId]] = {}
         self._log = structlog.get_logger("promissory.components")
+        self._names[DURABLE_PROMISE] = "durable-promise"
         for key, _ in environment.scan(Table.COMPONENTS):
             name = key.decode()
             self._names[component_id(name)] = name
@@ -89,7 +99,7 @@ class Registry:
     def why_unavailable(self, component: ComponentId) -> str | None:
         """Return why a remembered component is not served; None if it is, or if nothing is known of it."""
         name = self._names.get(component)
-        if name is None or component in self._by_id:
+        if name is None or component in self._by_id or component == DURABLE_PROMISE:
             return None
         return f"component {name!r} is unavailable: {self._unavailable.get(name, 'its module has not been given')}"
 

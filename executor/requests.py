@@ -43,6 +43,14 @@ class Invocation(msgspec.Struct, forbid_unknown_fields=True):
     invocation: str
 
 
+class Find(msgspec.Struct, forbid_unknown_fields=True):
+    """The invocation that an idempotency key stands for."""
+
+    worker: str
+    function: str
+    key: str
+
+
 class Invocations(msgspec.Struct, forbid_unknown_fields=True):
     """Invocations of one worker or of all."""
 
@@ -52,7 +60,7 @@ class Invocations(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Promise(msgspec.Struct, forbid_unknown_fields=True):
-    """One promise, as COMPONENT/NAME/INDEX."""
+    """One promise, as COMPONENT/NAME/INDEX, an awakeable id, or name:NAME."""
 
     promise: str
 
@@ -74,9 +82,11 @@ class Reject(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Promises(msgspec.Struct, forbid_unknown_fields=True):
-    """Promises in a state; None is all."""
+    """Promises in a state, None is all, of a component; those after one, if given."""
 
     state: str | None = "pending"
+    component: str | None = None
+    after: str | None = None
     limit: int = LIMIT_DEFAULT
 
 
@@ -102,10 +112,12 @@ class Resume(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Workers(msgspec.Struct, forbid_unknown_fields=True):
-    """Workers with a status, of a component."""
+    """Workers with a status, of a component, whose names begin with `name`; those after one, if given."""
 
     status: str | None = None
     component: str | None = None
+    name: str | None = None
+    after: str | None = None
     limit: int = LIMIT_DEFAULT
 
 

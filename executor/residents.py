@@ -60,6 +60,7 @@ class Activation:
         "is_queued",
         "is_retry_due",
         "last_used",
+        "load_began",
         "open",
         "path",
         "player",
@@ -90,6 +91,7 @@ class Activation:
         self.batch_number = 0
         """The batch that holds its last entry."""
         self.last_used = 0
+        self.load_began = 0
         self.queries: deque[Query] = deque()
 
     @property

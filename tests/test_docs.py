@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -30,10 +31,13 @@ import pytest
 from executor import operations
 from executor.config import Config, load_config
 from executor.frames import MalformedFrame
+from executor.metrics import Latencies
 from executor.wire import _BY_KIND
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+HTTP_SHOWN = "localhost:8080"
+"""What the pages call the default address; where they run it may be in use."""
 PATIENCE_SECONDS = 60.0
 """No command takes longer, however slow the machine; reaching it is a failure."""
 
@@ -107,6 +111,8 @@ class Shell:
         self._reader = threading.Thread(target=self._read_log, args=(log,), daemon=True)
         self._reader.start()
         self._overdue = False
+        self.http = HTTP_SHOWN
+        """Where the daemons of this page serve HTTP."""
 
     def _read_log(self, log: int) -> None:
         with os.fdopen(log, errors="replace") as lines:
@@ -187,6 +193,9 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         shim.write_text(f'#!/bin/sh\nexec {python} -P -m executor "$@"\n')
         shim.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PROMISSORY_", "PYTEST_"))}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        http = f"127.0.0.1:{free.getsockname()[1]}"
     plugins = {point.value for point in importlib.metadata.entry_points(group="pytest11")}
     shell = Shell(
         page_directory,
@@ -196,8 +205,10 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
             "PYTHONPATH": str(ROOT),
             "PYTEST_ADDOPTS": "-p no:cacheprovider" + ("" if "executor.testing" in plugins else " -p executor.testing"),
             "LC_ALL": "C.UTF-8",
+            "PROMISSORY_HTTP": http,
         },
     )
+    shell.http = http
     yield shell
     shell.close()
 
@@ -231,7 +242,7 @@ def test_page(page: Path, tmp_path: Path, shell: Shell) -> None:
 
 
 def run_console(page: Path, block: Block, shell: Shell) -> None:
-    commands = commands_of(block)
+    commands = [command._replace(text=command.text.replace(HTTP_SHOWN, shell.http)) for command in commands_of(block)]
     for command, following in zip(commands, [*commands[1:], None], strict=True):
         printed, status = shell.run(command.text)
         where = f"{page.name}:{command.line}: {command.text}"
@@ -309,7 +320,7 @@ def test_metrics() -> None:
         if isinstance(node, ast.Dict)
         for key in node.keys
         if isinstance(key, ast.Constant)
-    }
+    } - {"counters", "gauges", "histograms"} | set(Latencies().as_map())
     section = operator_page().partition("## Metrics")[2].partition("\n## ")[0]
 
     assert keys
@@ -318,10 +329,10 @@ def test_metrics() -> None:
 
 def test_operations() -> None:
     """The protocol's page lists every operation there is, and no other."""
-    source = ast.parse((ROOT / "executor" / "operations.py").read_text())
+    sources = sorted((ROOT / "executor" / "operations").glob("*.py"))
     known = {
         key.value
-        for node in ast.walk(source)
+        for node in (node for source in sources for node in ast.walk(ast.parse(source.read_text())))
         if isinstance(node, ast.Dict)
         for key, value in zip(node.keys, node.values, strict=True)
         if isinstance(key, ast.Constant) and isinstance(value, ast.Tuple)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from executor.cli import admin, invocation, invoke, oplog, promise, serve, stub, worker
+from executor.cli import admin, gateway, invocation, invoke, oplog, promise, serve, stub, worker
 from executor.cli.output import one_line
 from oplog.errors import PromissoryError, RequestError
 
@@ -61,7 +61,7 @@ def _app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_root)
-    for commands in (serve, invoke, oplog, stub, admin):
+    for commands in (serve, invoke, oplog, stub, gateway, admin):
         commands.add_to(app)
     for name, group in (("invocation", invocation), ("worker", worker), ("promise", promise)):
         app.add_typer(group.app, name=name)

@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 DEFAULT_DATA = Path("promissory-data")
+DEFAULT_HTTP = "127.0.0.1:8080"
 LIMIT = 1000
 
 Data: TypeAlias = Annotated[
@@ -17,6 +18,20 @@ Socket: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--socket", envvar="PROMISSORY_SOCKET", metavar="PATH", help="Its admin socket; admin.sock in DIR if not given."
+    ),
+]
+Config: TypeAlias = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", exists=True, dir_okay=False, help="promissory.toml.")
+]
+Http: TypeAlias = Annotated[
+    str, typer.Option("--http", envvar="PROMISSORY_HTTP", metavar="HOST:PORT", help="Where HTTP is served.")
+]
+TokenFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        help="Holds the bearer token that HTTP requests must carry, or PROMISSORY_TOKEN.",
     ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

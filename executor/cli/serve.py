@@ -30,24 +30,24 @@ def serve(
     modules: OptionalModules = None,
     data: options.Data = options.DEFAULT_DATA,
     socket: options.Socket = None,
-    http: Annotated[str | None, typer.Option("--http", metavar="HOST:PORT", help="Not in this version.")] = None,
-    no_http: Annotated[bool, typer.Option("--no-http", help="No HTTP; always so in this version.")] = False,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", exists=True, dir_okay=False, help="promissory.toml.")
-    ] = None,
+    http: options.Http = options.DEFAULT_HTTP,
+    no_http: Annotated[bool, typer.Option("--no-http", help="No HTTP.")] = False,
+    token_file: options.TokenFile = None,
+    config: options.Config = None,
     log_level: Annotated[str | None, typer.Option("--log-level", metavar="L", help="|".join(_LEVELS))] = None,
 ) -> int:
     """Run an executor until SIGTERM or SIGINT."""
-    if http is not None:
-        raise typer.BadParameter("HTTP is not available in this version: leave out --http")
     if log_level is not None and log_level.lower() not in _LEVELS:
         raise typer.BadParameter(f"--log-level is one of {', '.join(_LEVELS)}")
+    from executor.cli.gateway import checked_address, read_token
     from executor.daemon import run
 
     return run(
         modules=modules or [],
         data=data,
         socket=socket,
+        http=None if no_http else checked_address(http),
+        token=None if no_http else read_token(token_file),
         config=config,
         log_level=log_level.lower() if log_level else None,
     )

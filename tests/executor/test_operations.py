@@ -89,7 +89,7 @@ async def test_invocation_list_and_attach(tmp_path: Path) -> None:
         assert (len(rows), end) == (2, {"more": True})
 
         await client.send({"id": 99, "op": "invocation.attach", "invocation": invocation})
-        assert await client.value("promise.complete", promise=promise, data=b"done") == {"settled": True}
+        assert (await client.value("promise.complete", promise=promise, data=b"done"))["settled"] is True
         assert (await client.value("invocation.attach", invocation=invocation))["result"] == b'"done"'
 
 
@@ -103,10 +103,10 @@ async def test_promises(tmp_path: Path) -> None:
         rows, _ = await client.items("promise.list")
         assert [(row["promise"], row["state"]) for row in rows] == [(promise, "pending")]
         assert await client.value("promise.poll", promise=promise) == {"promise": promise, "state": "pending"}
-        assert await client.value("promise.complete", promise=promise, data=b"\x00\xff", by="me") == {"settled": True}
-        assert await client.value("promise.complete", promise=promise, data=b"other", by="me") == {"settled": True}
-        assert await client.value("promise.complete", promise=promise, data=b"other") == {"settled": False}
-        assert await client.value("promise.reject", promise=promise, message="no") == {"settled": False}
+        assert (await client.value("promise.complete", promise=promise, data=b"\x00\xff", by="me"))["settled"] is True
+        assert (await client.value("promise.complete", promise=promise, data=b"other", by="me"))["settled"] is True
+        assert (await client.value("promise.complete", promise=promise, data=b"other"))["settled"] is False
+        assert (await client.value("promise.reject", promise=promise, message="no"))["settled"] is False
         resolved = {"promise": promise, "state": "resolved", "data": b"\x00\xff"}
         for op in ("promise.await", "promise.poll", "promise.show"):
             assert await client.value(op, promise=promise) == resolved
@@ -118,7 +118,7 @@ async def test_rejected_and_deleted_promises(tmp_path: Path) -> None:
     """A rejected promise has its reason; a deleted one ends who waits, and is deleted once."""
     async with desk(tmp_path) as client:
         invocation, promise = await client.waiting("a")
-        assert await client.value("promise.reject", promise=promise, message="no tea") == {"settled": True}
+        assert (await client.value("promise.reject", promise=promise, message="no tea"))["settled"] is True
         rejected = {"promise": promise, "state": "rejected", "error": "no tea"}
         assert await client.value("promise.await", promise=promise) == rejected
         error = await client.refusal("invocation.attach", invocation=invocation)
@@ -255,4 +255,4 @@ async def test_components_status_and_metrics(tmp_path: Path) -> None:
         assert status["components"] == ["desk", "safe"]
         assert status["entries"] >= 3
         metrics = await client.value("metrics")
-        assert metrics["invocations_accepted"] == 1
+        assert metrics["counters"]["invocations_accepted"] == 1

@@ -126,7 +126,8 @@ async def test_the_winner_asks_again_and_learns_true(promissory: Any, promise: s
     again = await promissory.request("promise.complete", promise=promise, data=b"y", by="me")
     other = await promissory.request("promise.complete", promise=promise, data=b"x", by="you")
 
-    assert [first, again, other] == [{"settled": True}, {"settled": True}, {"settled": False}]
+    assert [answer["settled"] for answer in (first, again, other)] == [True, True, False]
+    assert {answer["state"] for answer in (first, again, other)} == {"resolved"}
 
 
 async def test_workers_settle_and_await_each_others_promises(promissory: Any, promise: str) -> None:

@@ -11,7 +11,10 @@ import pytest
 import trio
 
 import workers
+from executor.testing import Promissory
 from oplog.errors import Paused
+from oplog.tables import Table
+from tests.seams import Seam
 
 performed: list[str] = []
 fuses: list[Any] = []
@@ -36,6 +39,11 @@ class Steady(workers.Worker):
     @workers.handler
     async def steps(self, tag: str) -> list[str]:
         return [await workers.run(step, f"{tag}{n}") for n in range(3)]
+
+    @workers.handler
+    async def nap(self) -> str:
+        await workers.sleep(100)
+        return "rested"
 
     @workers.handler
     async def wait(self) -> str:
@@ -69,8 +77,8 @@ async def test_a_start_touches_only_what_is_runnable(steady: Any) -> None:
     await steady.quiet()
 
     statistics = await steady.request("metrics")
-    assert statistics["workers_in_memory"] == 1
-    assert statistics["entries_replayed"] <= 3
+    assert statistics["gauges"]["workers_in_memory"] == 1
+    assert statistics["counters"]["entries_replayed"] <= 3
 
 
 async def test_a_worker_that_ends_the_process_is_paused(steady: Any) -> None:
@@ -247,3 +255,23 @@ def test_a_real_process_that_is_ended_by_a_worker_survives(tmp_path: Path) -> No
             break
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[-1] == "paused ProcessEnded"
+
+
+async def test_a_commit_that_fails_while_workers_go_on_one_at_a_time(tmp_path: Path, autojump_clock: Any) -> None:
+    """After unclean ends a failed commit, whichever it is, neither keeps the others from going on nor doubles one."""
+    for at in range(1, 12):
+        seam = Seam()
+        async with Promissory.opened(tmp_path / str(at), seam=seam) as steady:
+            steady.register(Steady)
+            await steady.crash()
+            await steady.start()
+            steady.executor.engine.is_stopped = True
+            sent = [await steady.send(f"steady/{n}", "nap") for n in range(3)]
+            await steady.crash()
+            seam.count, seam.fail_at = 0, at
+            await steady.start()
+            assert steady.executor.engine.is_careful
+            await trio.sleep(1_000)
+            assert not steady.executor.engine.is_careful
+            assert [await steady.attach(invocation) for invocation in sent] == ["rested"] * 3
+            assert steady.executor.environment.count(Table.TIMERS) == 0

@@ -130,7 +130,7 @@ def test_two_classes_of_one_name_are_refused(environment: Environment) -> None:
 
 
 def test_a_worker_is_found_by_name_or_id(environment: Environment) -> None:
-    """COMPONENT is a name or an id; a worker's name is percent-encoded in a path and back."""
+    """COMPONENT is a name or an id; a worker's name is percent-encoded in a path and back, or left out."""
 
     class Thing(workers.Worker):
         pass
@@ -143,6 +143,9 @@ def test_a_worker_is_found_by_name_or_id(environment: Environment) -> None:
     assert registry.locate(str(worker_id))[1] == worker_id
     with pytest.raises(NotFound, match="nothing"):
         registry.locate("nothing/1")
-    for bad in ("thing", "thing/", "thing/a/b", "thing/a%b", "THING/a"):
+    assert registry.locate("thing")[1] == WorkerId(component.id, "")
+    with pytest.raises(BadArguments):
+        registry.worker_id("thing")
+    for bad in ("thing/", "thing/a/b", "thing/a%b", "THING/a"):
         with pytest.raises(BadArguments):
             registry.locate(bad)

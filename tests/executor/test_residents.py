@@ -58,7 +58,7 @@ async def test_a_worker_in_use_stays(promissory: Any) -> None:
         await promissory.invoke("box/1", "put", str(n))
         await trio.sleep(4)
 
-    assert (await promissory.request("metrics"))["entries_replayed"] == 0
+    assert (await promissory.request("metrics"))["counters"]["entries_replayed"] == 0
 
 
 @pytest.mark.parametrize("memory_max", [1, 2, 7])

@@ -237,7 +237,7 @@ async def test_in_flight_limit(tmp_path: Path) -> None:
         refused = await client.answer(14)
         assert refused["error"]["code"] == "limit_reached"
         async with raw(path) as other:
-            assert (await other.ask("promise.complete", promise=WAITING, data=b"yes"))["ok"] == {"settled": True}
+            assert (await other.ask("promise.complete", promise=WAITING, data=b"yes"))["ok"]["settled"] is True
         for n in (11, 12, 13):
             assert (await client.answer(n))["ok"]["data"] == b"yes"
         assert "ok" in await client.ask("status")

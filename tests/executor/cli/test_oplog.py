@@ -168,7 +168,7 @@ def test_backup(run: Any, offline: Any) -> None:
 
 
 def test_serve_hands_over_to_the_daemon(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`serve` passes what was given and ends with the daemon's status; `--no-http` is accepted."""
+    """`serve` passes what was given and ends with the daemon's status; HTTP is on unless `--no-http` is given."""
     calls: list[dict[str, Any]] = []
 
     def daemon_run(**options: Any) -> int:
@@ -187,6 +187,8 @@ def test_serve_hands_over_to_the_daemon(run: Any, monkeypatch: pytest.MonkeyPatc
         "modules": [],
         "data": Path("promissory-data"),
         "socket": None,
+        "http": "127.0.0.1:8080",
+        "token": None,
         "config": None,
         "log_level": None,
     }
@@ -194,6 +196,8 @@ def test_serve_hands_over_to_the_daemon(run: Any, monkeypatch: pytest.MonkeyPatc
         "modules": ["examples.approval", "shop:Cart"],
         "data": Path("d"),
         "socket": Path("s"),
+        "http": None,
+        "token": None,
         "config": Path("p.toml"),
         "log_level": "debug",
     }

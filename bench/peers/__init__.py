@@ -1,0 +1,1 @@
+"""The same work on ours and on Restate, with one load generator: `python -m bench.peers`."""

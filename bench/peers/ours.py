@@ -1,0 +1,58 @@
+"""The workers of the bench beside Restate: `bench.peers.theirs` does the same, written for its SDK."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import workers
+
+_outbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+
+async def one() -> int:
+    return 1
+
+
+async def announce(note: str) -> None:
+    _outbox.sendto(note.encode(), os.environ["BENCH_MAILBOX"])
+
+
+class Counter(workers.Worker):
+    """Adds numbers: the least that a handler can do."""
+
+    total: int = 0
+
+    @workers.handler
+    async def add(self, number: int) -> int:
+        self.total += number
+        return self.total
+
+
+class Clerk(workers.Worker):
+    """Has a counter count."""
+
+    @workers.handler
+    async def call(self, name: str) -> int:
+        return await workers.worker(Counter, name).add(1)
+
+
+class Stepper(workers.Worker):
+    """Performs side effects one after another."""
+
+    @workers.handler
+    async def steps(self, count: int) -> int:
+        total = 0
+        for _ in range(count):
+            total += await workers.run(one)
+        return total
+
+
+class Approval(workers.Worker):
+    """Tells somebody outside the id of a promise, and waits for it."""
+
+    @workers.handler
+    async def ask(self, tag: str) -> str:
+        awakeable, answer = workers.awakeable(str)
+        await workers.run(announce, f"{tag} {awakeable}")
+        return await answer

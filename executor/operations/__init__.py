@@ -1,0 +1,61 @@
+"""The operations of the admin socket: each takes a request's fields and answers through a `Reply`.
+
+What only appends or looks answers by itself, when the commit that it rests on is durable; nothing here waits. What
+streams returns a coroutine function, which the connection runs in a task of its own, so that it can be held back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from executor import requests
+from executor.core import Executor
+from executor.operations.answers import Operation, Reply, Stream
+from executor.operations.invocations import InvocationOperations
+from executor.operations.promises import PromiseOperations
+from executor.operations.system import VERSION, SystemOperations
+from executor.operations.workers import WorkerOperations
+from oplog.errors import NotFound, PromissoryError, StoreFailed
+
+__all__ = ["VERSION", "Operations", "Reply", "Stream"]
+
+
+class Operations:
+    """All operations on one executor."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._record = executor.record
+        self._log = structlog.get_logger("promissory.admin")
+        self._by_name: dict[str, Operation] = {}
+        for group in (InvocationOperations, PromiseOperations, WorkerOperations, SystemOperations):
+            self._by_name |= group(executor).by_name()
+
+    def perform(self, op: object, fields: dict[str, Any], reply: Reply) -> Stream | None:
+        """Do what a request asks for; the answer comes through `reply`, now or later, exactly once.
+
+        Returns:
+          For a stream, what the caller must run in a task; else None.
+        """
+        try:
+            known = self._by_name.get(op) if isinstance(op, str) else None
+            if known is None:
+                raise NotFound(f"there is no operation {op!r}", expected=", ".join(self._by_name))
+            if self._executor.is_stopping:
+                raise StoreFailed("the executor is stopping")
+            if self._executor.committer.is_backing_off:
+                raise StoreFailed("the store has failed; the executor tries again shortly")
+            shape, operation = known
+            return operation(requests.convert(fields, shape), reply)
+        except PromissoryError as error:
+            self._refuse(reply, error)
+        except Exception as error:
+            self._log.exception("operation_failed", op=op)
+            reply.error(PromissoryError(f"internal error: {type(error).__name__}: {error}"))
+        return None
+
+    def _refuse(self, reply: Reply, error: PromissoryError) -> None:
+        """Refuse a request; what the refusal rests on may wait for its commit."""
+        self._record.when_durable(lambda failure: reply.error(failure or error))

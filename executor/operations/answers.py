@@ -1,0 +1,80 @@
+"""How an operation answers: through a `Reply`, when what the answer rests on is durable, or as a stream of items."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+import trio
+
+from executor.core import Executor
+from oplog.errors import BadArguments, PromissoryError
+
+
+class Reply(Protocol):
+    """Where the answer to one request goes."""
+
+    peer: str
+    """Who asks, for the record."""
+
+    def ok(self, value: Any) -> None:
+        """Answer; the last word."""
+
+    def error(self, error: PromissoryError, invocation: str | None = None) -> None:
+        """Refuse; the last word."""
+
+    def item(self, value: Any) -> None:
+        """Send one item of a stream."""
+
+    async def drained(self) -> None:
+        """Wait until the asker has taken enough of what was sent."""
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Have something called if the asker goes away before the answer."""
+
+
+Stream: TypeAlias = Callable[[], Awaitable[None]]
+
+
+Operation: TypeAlias = "tuple[type[msgspec.Struct], Callable[[Any, Reply], Stream | None]]"
+"""The fields of an operation, and what performs it."""
+
+
+class Group:
+    """Operations that belong together.
+
+    Args:
+      executor: what they operate on.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._record = executor.record
+
+    def by_name(self) -> dict[str, Operation]:
+        """Return the operations by their names in the protocol."""
+        raise NotImplementedError
+
+    def _when_durable(self, reply: Reply, value: Any) -> None:
+        self._record.when_durable(lambda failure: reply.ok(value) if failure is None else reply.error(failure))
+
+    def _stream(self, reply: Reply, rows: Iterable[dict[str, Any]], limit: int | None) -> Stream:
+        if limit is not None and limit < 0:
+            raise BadArguments(f"limit {limit} is negative")
+
+        async def send() -> None:
+            try:
+                for count, row in enumerate(rows):
+                    if count == limit:
+                        reply.ok({"more": True})
+                        return
+                    reply.item(row)
+                    await reply.drained()
+                    if count % 64 == 63:
+                        await trio.lowlevel.checkpoint()
+                reply.ok({"more": False})
+            except PromissoryError as error:
+                reply.error(error)
+
+        return send

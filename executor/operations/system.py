@@ -1,0 +1,57 @@
+"""Operations on the executor as a whole: its components, its status, its figures."""
+
+from __future__ import annotations
+
+import os
+
+import structlog
+
+from executor import requests
+from executor.core import Executor
+from executor.operations.answers import Group, Operation, Reply
+from oplog.tables import Table
+
+VERSION = "0.1.0"
+
+
+class SystemOperations(Group):
+    """`component.*`, `status`, `metrics`."""
+
+    def __init__(self, executor: Executor) -> None:
+        super().__init__(executor)
+        self._log = structlog.get_logger("promissory.admin")
+
+    def by_name(self) -> dict[str, Operation]:
+        """Return the operations by their names in the protocol."""
+        return {
+            "component.list": (requests.Nothing, self._list_components),
+            "component.register": (requests.Register, self._register),
+            "status": (requests.Nothing, self._status),
+            "metrics": (requests.Nothing, self._metrics),
+        }
+
+    def _list_components(self, _: requests.Nothing, reply: Reply) -> None:
+        reply.ok(self._executor.inspection.components())
+
+    def _register(self, request: requests.Register, reply: Reply) -> None:
+        names = self._executor.registry.add_modules(request.modules, request.directory)
+        self._executor.resume_runnable()
+        self._log.info("components_registered", components=names, peer=reply.peer)
+        reply.ok(names)
+
+    def _status(self, _: requests.Nothing, reply: Reply) -> None:
+        executor = self._executor
+        reply.ok(
+            {
+                "pid": os.getpid(),
+                "version": VERSION,
+                "workers": executor.environment.count(Table.WORKERS),
+                "workers_in_memory": len(executor.residents),
+                "entries": executor.environment.count(Table.OPLOG),
+                "commits": executor.record.commits_count,
+                "components": executor.registry.names(),
+            }
+        )
+
+    def _metrics(self, _: requests.Nothing, reply: Reply) -> None:
+        reply.ok(self._executor.statistics())
