@@ -80,7 +80,8 @@ def ask(method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Awaitab
       TypeError: what is asked is no query of a stub.
 
     Raises (when called, at the await):
-      CallError: the question cannot be asked; there is no such worker.
+      CallError: the question cannot be asked, or its worker must be created first. One that does not exist is answered
+        for by a fresh instance.
     """
     made = method_of(method, "query")
     return made.transport.ask(made.target(args, kwargs))
