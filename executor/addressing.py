@@ -82,6 +82,8 @@ class Addressing:
         """
         awakeable = AwakeableId.parse(text)
         activation = self._residents.find(awakeable.worker_id)
+        if activation is None and not self._leaves_nothing(awakeable.worker_id):
+            raise BadArguments(f"bad awakeable id {text!r}: it was not issued here")
         if activation is None or awakeable.oplog_idx < activation.row.life or not activation.row.life:
             raise NotFound(f"the worker of awakeable {text!r} is gone")
         created = self._record.entry(activation.ordinal, activation.row.life)

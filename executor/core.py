@@ -17,11 +17,13 @@ import structlog
 import trio
 
 from executor.addressing import Addressing
+from executor.asks import Asks
 from executor.calls import Calls
 from executor.cancelling import Cancelling
 from executor.committer import Commit, Committer, CommitThread, inline
 from executor.config import Config
 from executor.creation import Creation
+from executor.deadlocks import Deadlocks
 from executor.deletion import Deletion
 from executor.effects import Effects
 from executor.engine import Engine
@@ -135,10 +137,12 @@ class Executor:
         self.timers = Timers(record, lambda kind, ordinal, index: self.engine.fire(kind, ordinal, index))
         self.watchdog = Watchdog(config.block_warning_seconds, config.block_stack_seconds) if threads else None
         self.notes = Notes(record, residents, self.watchers, self.timers, config.handler_retry, chance)
-        self.calls = Calls(record, self.registry, residents, self.creation, self.timers, self.queries, config)
+        self.calls = Calls(record, self.registry, residents, self.creation, self.timers, config)
+        self.asks = Asks(self.registry, residents, self.queries, self.calls, config.payload_bytes_max)
+        self.deadlocks = Deadlocks(residents, self.calls)
         self.addressing = Addressing(record, self.registry, residents, self.timers, self._entropy)
         self.cancelling = Cancelling(record, residents, self.notes, self.calls)
-        self.deletion = Deletion(record, residents, self.promises, self.watchers, self.effects, self.calls)
+        self.deletion = Deletion(record, residents, self.promises, self.watchers, self.effects, self.calls, self.asks)
         hostcalls = HostCalls(
             record,
             self.registry,
@@ -149,6 +153,7 @@ class Executor:
             self.calls,
             self.cancelling,
             self.addressing,
+            self.asks,
             self.latencies.invocation,
         )
         self.engine = Engine(
@@ -159,6 +164,7 @@ class Executor:
             self.queries,
             hostcalls,
             self.calls,
+            self.deadlocks,
             self.notes,
             self.deletion,
             _hidden if self.watchdog is None else self.watchdog.watching,
@@ -231,7 +237,7 @@ class Executor:
         for activation in self.residents:
             self.queries.refuse(activation, error)
         self.residents.drop_all()
-        self.calls.forget_asks()
+        self.asks.forget_all()
         self.engine.held.clear()
         env = self.environment
         self.watchers.drop_unless(
@@ -253,14 +259,14 @@ class Executor:
             activation = None if index else self.residents.get(ordinal)
             if activation is not None:
                 self.residents.push(activation)
-        self.calls.ask_held()
-        self.calls.look_at_unread()
+        self.asks.ask_held()
+        self.deadlocks.look_at_unread()
         self._ready.set()
 
     def resume(self, activation: Activation, by: str) -> None:
         """Let a paused, retrying or interrupted worker go on, as a unit; its attempts are counted anew."""
         self.notes.resumed(activation, by)
-        self.calls.look_again(activation)
+        self.deadlocks.look_again(activation)
         self.residents.end_unit()
         self.residents.push(activation)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from executor.asks import Asks
 from executor.calls import Calls
 from executor.effects import Effects
 from executor.promises import Promises
@@ -42,6 +43,7 @@ class Deletion:
         watchers: Watchers,
         effects: Effects,
         calls: Calls,
+        asks: Asks,
     ) -> None:
         self._record = record
         self._residents = residents
@@ -49,6 +51,7 @@ class Deletion:
         self._watchers = watchers
         self._effects = effects
         self._calls = calls
+        self._asks = asks
 
     def delete(self, activation: Activation, by: str) -> None:
         """End a worker's life as a unit: `Removed` stays, so no index is ever used twice; the rest goes.
@@ -117,7 +120,7 @@ class Deletion:
                 elif type(request) is e.Run:
                     self._effects.abandon(row.ordinal, index)
                 elif type(request) is e.Ask:
-                    self._calls.forget_ask(row.ordinal, index)
+                    self._asks.forget(row.ordinal, index)
                 elif type(request) is e.Call:
                     record.put(Table.PROMISES, oplog_key(row.ordinal, index), None)
         for index in settleable:

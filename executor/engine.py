@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from executor.calls import Calls
+from executor.deadlocks import Deadlocks
 from executor.deletion import Deletion
 from executor.hostcalls import HostCalls
 from executor.metrics import Histogram
@@ -46,6 +47,7 @@ class Engine:
         queries: Queries,
         hostcalls: HostCalls,
         calls: Calls,
+        deadlocks: Deadlocks,
         notes: Notes,
         deletion: Deletion,
         step_in: Callable[[str, Callable[[], object]], object],
@@ -58,11 +60,12 @@ class Engine:
         self._queries = queries
         self._hostcalls = hostcalls
         self._calls = calls
+        self._deadlocks = deadlocks
         self._notes = notes
         self._deletion = deletion
         self._step_in = step_in
         self._replay_took = replay_took
-        calls.read_back = self.read_back  # type: ignore[method-assign]
+        deadlocks.read_back = self.read_back
         self.is_stopped = False
         self.is_careful = False
         """Whether, after unclean ends, only the worker that `admit` names gets turns."""
@@ -187,7 +190,7 @@ class Engine:
         """Replay a worker to its end at once; False if it cannot be, of which its own turn then says why."""
         component = self._registry.by_id(activation.row.worker_id.component_id)
         if component is None:
-            self._calls.unread.add(activation.ordinal)
+            self._deadlocks.unread.add(activation.ordinal)
             return False
         try:
             while not self._replay_slice(activation, component):
@@ -228,7 +231,7 @@ class Engine:
         if not player.ready:
             # Before the look: only with this does the row of a retried step without outputs say that it went through.
             self._rest(activation)
-            self._calls.look(activation)
+            self._deadlocks.look(activation)
         self._residents.end_unit()
 
     def _rest(self, activation: Activation) -> None:

@@ -12,11 +12,11 @@ import uvicorn
 
 from executor.config import Config
 from executor.http import app
+from executor.listening import BACKLOG
 
 KEEP_ALIVE_SECONDS = 75
 GRACEFUL_SECONDS = 2
 """How long requests may take to an end once the gateway is told to stop; whoever waits is told to ask again."""
-BACKLOG = 2_048
 
 
 def run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from executor.addressing import Addressing
+from executor.asks import Asks
 from executor.calls import Calls
 from executor.cancelling import Cancelling
 from executor.effects import Effects
@@ -32,6 +33,7 @@ class HostCalls:
         calls: Calls,
         cancelling: Cancelling,
         addressing: Addressing,
+        asks: Asks,
         took: Histogram,
     ) -> None:
         self._record = record
@@ -43,6 +45,7 @@ class HostCalls:
         self._calls = calls
         self._cancelling = cancelling
         self._addressing = addressing
+        self._asks = asks
         self._took = took
 
     def perform(self, activation: Activation, step: Step) -> None:
@@ -70,7 +73,7 @@ class HostCalls:
                 self._complete(activation, index, entry, invoked)  # type: ignore[arg-type]
             elif kind is e.Abandoned:
                 self._effects.abandon(activation.ordinal, entry.start)  # type: ignore[attr-defined]
-                self._calls.forget_ask(activation.ordinal, entry.start)  # type: ignore[attr-defined]
+                self._asks.forget(activation.ordinal, entry.start)  # type: ignore[attr-defined]
         if given_up:
             for start, started in given_up:
                 if type(started) is e.Started and type(started.request) is e.Call:
@@ -84,7 +87,7 @@ class HostCalls:
             self._effects.start(activation.ordinal, start, activation.path, call)
         if player.open_asks:
             for start, ask in list(player.open_asks.items()):
-                self._calls.ask(activation, start, ask)
+                self._asks.ask(activation, start, ask)
             self._residents.end_unit()
 
     def _start(self, activation: Activation, index: OplogIndex, entry: e.Started, invoked: e.Entry | None) -> None:
@@ -108,7 +111,7 @@ class HostCalls:
                 self._timers.add(due, activation.ordinal, index)
         elif kind is e.Ask:
             if index in activation.open:
-                self._calls.ask(activation, index, request)  # type: ignore[arg-type]
+                self._asks.ask(activation, index, request)  # type: ignore[arg-type]
         else:
             self._call_promise(activation, index, request)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from executor.calls import naming_error
+from executor.callees import naming_error
 from executor.config import Config
 from executor.creation import Creation
 from executor.notes import paused_error

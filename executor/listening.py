@@ -1,4 +1,4 @@
-"""Addresses of HTTP: HOST:PORT to a bound socket and back."""
+"""Addresses of HTTP: HOST:PORT to a listening socket and back."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import socket
 
 from oplog.errors import BadArguments
 
+BACKLOG = 2_048
+"""How many connections wait to be accepted, also while nobody accepts them yet or again."""
+
 
 def bind(address: str) -> socket.socket:
-    """Return a socket bound to HOST:PORT; an IPv6 host stands in brackets, port 0 is any free one.
+    """Return a socket that listens at HOST:PORT; an IPv6 host stands in brackets, port 0 is any free one.
 
     Raises:
       BadArguments: the address has another form, is nobody's, or is in use.
@@ -19,6 +22,8 @@ def bind(address: str) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        # From here on connections wait instead of being refused, and nobody else can have the port.
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise BadArguments(f"cannot serve HTTP at {address}: {error.strerror or error}") from None

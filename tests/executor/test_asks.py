@@ -228,13 +228,13 @@ async def test_an_asker_may_be_deleted_meanwhile(asking: Any, one_turn_a_time: N
         await asking.invoke("counter/1", "add", part)
     await trio.sleep(100)
     await asking.send("asker/1", "total", "1")
-    while not asking.executor.calls._asking:
+    while not asking.executor.asks._asking:
         await trio.lowlevel.checkpoint()
     await asking.delete("asker/1")
     assert await asking.invoke("asker/1", "total", "1") == 190
     await asking.quiet()
 
-    assert not asking.executor.calls._asking
+    assert not asking.executor.asks._asking
     kinds = [entry["kind"] for entry in await asking.oplog("asker/1")]
     assert kinds == ["Removed", "Created", "Invoked", "Started", "Ended", "Completed"]
 
@@ -245,7 +245,7 @@ async def test_an_asked_worker_may_be_deleted_meanwhile(asking: Any, one_turn_a_
         await asking.invoke("counter/1", "add", part)
     await trio.sleep(100)
     invocation = await asking.send("asker/1", "total", "1")
-    while not asking.executor.calls._asking:
+    while not asking.executor.asks._asking:
         await trio.lowlevel.checkpoint()
     await asking.delete("counter/1")
 
@@ -323,7 +323,7 @@ async def test_an_ask_waits_for_a_component_that_is_unavailable(
             await asking.invoke("counter/1", "add", part)
         await trio.sleep(100)
         invocation = await asking.send("asker/1", "total", "1")
-        while not asking.executor.calls._asking:
+        while not asking.executor.asks._asking:
             await trio.lowlevel.checkpoint()
         while len(list(asking.executor.environment.scan(Table.RUNNABLE))) == 0:
             await trio.lowlevel.checkpoint()
