@@ -116,3 +116,10 @@ class Addressing:
             if due is not None:
                 self._timers.add(due, activation.ordinal, activation.row.life)
         return activation, OplogIndex(activation.row.life)
+
+    def _leaves_nothing(self, worker_id: WorkerId) -> bool:
+        """Whether a worker that there is no trace of may have been: an ephemeral one whose retention has ended."""
+        component = self._registry.by_id(worker_id.component_id)
+        if component is None:
+            return self._registry.why_unavailable(worker_id.component_id) is not None
+        return component.ephemeral

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
-import socket as sockets
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 import structlog
 import trio
 
 from executor.config import Config, load_config
 from executor.core import Executor, running
+from executor.events import configure_log
 from executor.gatekeeper import Gatekeeper
 from executor.listening import address_of, bind
 from executor.registry import load
@@ -59,9 +57,7 @@ def run(
         limits = load_config(config or data / "promissory.toml", os.environ)
         for spec in modules:  # before anything is made: one that does not import leaves nothing behind
             load(spec, directory)
-        door = None if http is None else _Door(bind(http), token)
-        with door or nullcontext():
-            trio.run(_serve, list(modules), directory, data, socket or data / "admin.sock", door, limits)
+        trio.run(_serve, list(modules), directory, data, socket or data / "admin.sock", http, token, limits)
     except* PromissoryError as group:
         error = _first(group)
         print(f"promissory: {' '.join(str(error).split())}", file=sys.stderr)
@@ -71,25 +67,19 @@ def run(
     return status
 
 
-class _Door(msgspec.Struct, frozen=True):
-    """Where HTTP is served, and the token that opens it."""
-
-    listener: sockets.socket
-    token: str | None
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        self.listener.close()
-
-
 async def _serve(
-    modules: list[str], directory: str, data: Path, socket: Path, door: _Door | None, config: Config
+    modules: list[str],
+    directory: str,
+    data: Path,
+    socket: Path,
+    http: str | None,
+    token: str | None,
+    config: Config,
 ) -> None:
     log = structlog.get_logger("promissory.daemon")
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     async with running(data, config) as executor:
+        listener = None if http is None else bind(http)
         executor.registry.add_modules(modules, directory)
         executor.registry.load_remembered()
         server = Server(executor, socket)
@@ -99,13 +89,13 @@ async def _serve(
                 with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                     executor.start()
                     names = executor.registry.names()
-                    if door is not None:
-                        nursery.start_soon(Gatekeeper(door.listener, socket, config, door.token).run)
+                    if listener is not None:
+                        nursery.start_soon(Gatekeeper(listener, socket, config, token).run)
                     log.info(
                         "serving",
                         data=str(data),
                         socket=str(socket),
-                        http=None if door is None else address_of(door.listener),
+                        http=None if listener is None else address_of(listener),
                         components=names,
                         pid=os.getpid(),
                     )
@@ -118,6 +108,8 @@ async def _serve(
                 nursery.cancel_scope.cancel()
         finally:
             server.close()
+            if listener is not None:
+                listener.close()
     log.info("stopped")
 
 
@@ -125,32 +117,6 @@ async def _second_signal(signals: AsyncIterator[int], executor: Executor) -> Non
     """Whoever asks twice wants no grace."""
     async for _ in signals:
         executor.effects.cancel_all()
-
-
-def configure_log(level: str) -> None:
-    """Log to stderr: for people on a terminal, as JSON otherwise."""
-    terminal = sys.stderr.isatty()
-    renderer: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
-        if terminal
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _without_none,
-            *renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-
-
-def _without_none(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    return {key: value for key, value in event.items() if value is not None}
 
 
 def _with_fixed_hashes() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 
 from executor.config import Config
+from executor.events import configure_log
 from executor.http import app
 from executor.listening import BACKLOG
 
@@ -32,6 +33,7 @@ def run(
       until_stdin_ends: end at once when the standard input does: it is a pipe from the daemon, and so the port is free
         again however the daemon went.
     """
+    configure_log("info")
     _raise_descriptor_limit()
     if until_stdin_ends:
         threading.Thread(target=_end_with_stdin, daemon=True).start()

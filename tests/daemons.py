@@ -23,7 +23,7 @@ class Daemon:
 
     Args:
       data: its data directory.
-      arguments: further arguments of `serve`, modules first.
+      arguments: further arguments of `serve`, modules first; no HTTP unless `--http` is among them.
       cwd: where modules are imported from.
       environment: what to add to the environment; None takes a variable away.
       python: further arguments of the interpreter.
@@ -48,8 +48,9 @@ class Daemon:
             if name.startswith("PROMISSORY_") and name != "PROMISSORY_CRASH_SEED":
                 variables.setdefault(name, None)
         merged = {**os.environ, **variables}
+        no_http = () if "--http" in arguments else ("--no-http",)
         self.process = subprocess.Popen(
-            [sys.executable, *python, "-m", "executor", "serve", *arguments, "--data", str(data), "--no-http"],
+            [sys.executable, *python, "-m", "executor", "serve", *arguments, "--data", str(data), *no_http],
             cwd=cwd,
             env={name: value for name, value in merged.items() if value is not None},
             stdout=subprocess.DEVNULL,

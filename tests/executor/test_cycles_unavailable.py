@@ -23,15 +23,8 @@ class Link(workers.Worker):
         return "hello"
 
 
-class Missing(workers.Worker):
-    @workers.handler
-    async def wait_and_call(self, seconds: float, to: str) -> str:
-        await workers.sleep(seconds)
-        return str(await workers.invoke_and_await(f"worker://{to}", "hello"))
-
-    @workers.handler
-    async def hello(self) -> str:
-        return "hello"
+class Missing(Link):
+    """Does the same, and goes missing."""
 
 
 async def test_it_is_found_when_the_code_is_back(promissory: Any) -> None:
