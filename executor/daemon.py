@@ -16,7 +16,7 @@ from executor.config import Config, load_config
 from executor.core import Executor, running
 from executor.events import configure_log
 from executor.gatekeeper import Gatekeeper
-from executor.listening import address_of, bind
+from executor.listening import GOING_SECONDS, address_of, bind
 from executor.registry import load
 from executor.server import Server
 from oplog.errors import PromissoryError
@@ -79,7 +79,8 @@ async def _serve(
     log = structlog.get_logger("promissory.daemon")
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     async with running(data, config) as executor:
-        listener = None if http is None else bind(http)
+        # In a thread: a daemon killed this moment may have left a gateway that has not quite gone.
+        listener = None if http is None else await trio.to_thread.run_sync(bind, http, GOING_SECONDS)
         executor.registry.add_modules(modules, directory)
         executor.registry.load_remembered()
         server = Server(executor, socket)

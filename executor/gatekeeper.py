@@ -41,19 +41,27 @@ class Gatekeeper:
 
     async def run(self) -> None:
         """Keep a gateway up until cancelled; then end it."""
-        failures = 0
+        seconds = BACKOFF_FIRST_SECONDS
         while True:
             began = trio.current_time()
-            status = await self._serve()
+            status: int | None = None
+            error: str | None = None
+            try:
+                status = await self._serve()
+            except OSError as exc:
+                error = f"it cannot be started: {exc}"
             if trio.current_time() - began > STEADY_SECONDS:
-                failures = 0
-            seconds = min(BACKOFF_FIRST_SECONDS * 2**failures, BACKOFF_LONGEST_SECONDS)
-            failures += 1
-            self._log.error("gateway_ended", status=status, retry_seconds=seconds)
+                seconds = BACKOFF_FIRST_SECONDS
+            self._log.error("gateway_ended", status=status, error=error, retry_seconds=seconds)
             await trio.sleep(seconds)
+            seconds = min(2 * seconds, BACKOFF_LONGEST_SECONDS)
 
     async def _serve(self) -> int:
-        """Run one process to its end and return its status."""
+        """Run one process to its end and return its status.
+
+        Raises:
+          OSError: the system has no room for it.
+        """
         descriptor = self._listener.fileno()
         command = [sys.executable, "-P", "-m", "executor", "gateway", "--socket", str(self._admin.absolute())]
         process = await trio.lowlevel.open_process(
@@ -92,6 +100,7 @@ def _environment(config: Config, token: str | None) -> Mapping[str, str]:
         "PROMISSORY_HTTP_REQUESTS_MAX": str(config.http_requests_max),
         "PROMISSORY_HTTP_CORS_ORIGINS": config.http_cors_origins,
         "PROMISSORY_PAYLOAD_BYTES_MAX": str(config.payload_bytes_max),
+        "PROMISSORY_FRAME_BYTES_MAX": str(config.frame_bytes_max),
     }
     if token is not None:
         told["PROMISSORY_TOKEN"] = token

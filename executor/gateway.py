@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import resource
+import signal
 import socket
 import threading
 from pathlib import Path
 
+import structlog
 import uvicorn
 
 from executor.config import Config
 from executor.events import configure_log
-from executor.http import app
+from executor.http import Gateway, app
 from executor.listening import BACKLOG
 
+FRAME_ROOM_BYTES = 65_536
+"""What a frame of the admin socket holds besides a body."""
 KEEP_ALIVE_SECONDS = 75
 GRACEFUL_SECONDS = 2
 """How long requests may take to an end once the gateway is told to stop; whoever waits is told to ask again."""
+ANSWER_SECONDS = 1
+"""How long after that the answers may take to be written."""
 
 
 def run(
@@ -34,6 +42,7 @@ def run(
         again however the daemon went.
     """
     configure_log("info")
+    logging.basicConfig(handlers=[_Complaints()], level=logging.ERROR)
     _raise_descriptor_limit()
     if until_stdin_ends:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
@@ -42,9 +51,10 @@ def run(
         token=token,
         cors_origins=config.cors_origins,
         requests_max=config.http_requests_max,
-        body_bytes_max=config.payload_bytes_max,
+        body_bytes_max=min(config.payload_bytes_max, config.frame_bytes_max - FRAME_ROOM_BYTES),
     )
-    server = uvicorn.Server(
+    server = _Server(
+        application,
         uvicorn.Config(
             application,
             loop="uvloop",
@@ -57,11 +67,41 @@ def run(
             server_header=False,
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=GRACEFUL_SECONDS,
-        )
+            timeout_graceful_shutdown=GRACEFUL_SECONDS + ANSWER_SECONDS,
+        ),
     )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Uvicorn raises a signal again once it has stopped for it, which would end the process out of order.
+        signal.signal(number, server.handle_exit)
     server.run(sockets=[listener])
     return 0
+
+
+class _Server(uvicorn.Server):
+    """A server that tells those who still wait when it stops, instead of hanging up."""
+
+    def __init__(self, application: Gateway, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._application = application
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, and let the requests under way come to an end."""
+        asyncio.get_running_loop().call_later(GRACEFUL_SECONDS, self._application.close)
+        await super().shutdown(sockets)
+
+
+class _Complaints(logging.Handler):
+    """Has the complaints of libraries logged as our own events are."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self._log = structlog.get_logger("promissory.gateway")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one."""
+        self._log.error(
+            "http_server_failed", message=record.getMessage(), logger=record.name, exc_info=record.exc_info or None
+        )
 
 
 def _raise_descriptor_limit() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+from time import monotonic, sleep
 
 from oplog.errors import BadArguments
 
@@ -10,23 +12,44 @@ BACKLOG = 2_048
 """How many connections wait to be accepted, also while nobody accepts them yet or again."""
 
 
-def bind(address: str) -> socket.socket:
+GOING_SECONDS = 2.0
+"""The gateway of a daemon that was killed takes no longer to go."""
+RETRY_SECONDS = 0.05
+
+
+def bind(address: str, patience_seconds: float = 0.0) -> socket.socket:
     """Return a socket that listens at HOST:PORT; an IPv6 host stands in brackets, port 0 is any free one.
+
+    Args:
+      address: where.
+      patience_seconds: how long to wait, blocking, for one that is in use.
 
     Raises:
       BadArguments: the address has another form, is nobody's, or is in use.
     """
     host, port = split_address(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    deadline = monotonic() + patience_seconds
+    while True:
+        try:
+            return _listener(host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or monotonic() >= deadline:
+                raise BadArguments(f"cannot serve HTTP at {address}: {error.strerror or error}") from None
+        except (UnicodeError, TypeError):  # a name that IDNA cannot encode
+            raise BadArguments(f"cannot serve HTTP at {address}: this is no name of a host") from None
+        sleep(RETRY_SECONDS)
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         # From here on connections wait instead of being refused, and nobody else can have the port.
         listener.listen(BACKLOG)
-    except OSError as error:
+    except BaseException:
         listener.close()
-        raise BadArguments(f"cannot serve HTTP at {address}: {error.strerror or error}") from None
+        raise
     return listener
 
 
@@ -37,7 +60,7 @@ def split_address(address: str) -> tuple[str, int]:
       BadArguments: it has another form.
     """
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65_535 or not host.strip("[]"):
+    if not colon or not port.isdecimal() or len(port) > 5 or int(port) > 65_535 or not host.strip("[]"):
         raise BadArguments(f"{address!r} is not of the form HOST:PORT")
     return host.strip("[]"), int(port)
 

@@ -20,7 +20,7 @@ import trio
 from executor.config import Config
 from executor.core import Executor
 from executor.frames import FrameReader, MalformedFrame, encode_frame
-from executor.operations import VERSION, Operations
+from executor.operations import VERSION, Operations, Stream
 from executor.wire import error_to_wire
 from oplog.errors import BadArguments, LimitReached, PromissoryError
 
@@ -128,6 +128,9 @@ class Connection:
         request_id = frame.pop("id", None)
         if type(request_id) is not int or request_id in self._in_flight:
             return False
+        if frame.get("op") == "forget":
+            self._forget(request_id, frame.get("request"))
+            return True
         reply = _Reply(self, request_id)
         if len(self._in_flight) >= self._in_flight_max:
             limit = LimitReached(f"{self._in_flight_max} requests are in flight on this connection")
@@ -136,8 +139,20 @@ class Connection:
         self._in_flight[request_id] = None
         stream = self._operations.perform(frame.pop("op", None), frame, reply)
         if stream is not None:
-            nursery.start_soon(stream)
+            scope = trio.CancelScope()
+            self.on_close(request_id, scope.cancel)
+            nursery.start_soon(_within, scope, stream)
         return True
+
+    def _forget(self, request_id: int, forgotten: object) -> None:
+        """Drop the wait for a request's answer; what it asked for goes on."""
+        is_open = False
+        if type(forgotten) is int and forgotten in self._in_flight:
+            is_open = True
+            callback = self._in_flight.pop(forgotten)
+            if callback is not None:
+                callback()
+        self.send({"id": request_id, "ok": {"forgotten": is_open}})
 
     def send(self, message: dict[str, Any]) -> None:
         """Queue a message; it is written when the client takes it."""
@@ -184,6 +199,11 @@ class Connection:
                 drained.set()
         except trio.BrokenResourceError:
             scope.cancel()
+
+
+async def _within(scope: trio.CancelScope, stream: Stream) -> None:
+    with scope:
+        await stream()
 
 
 class Server:

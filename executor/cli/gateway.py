@@ -37,7 +37,8 @@ def gateway(
     from executor.gateway import run
     from executor.listening import address_of, bind
 
-    limits = load_config(config or data / "promissory.toml", os.environ)
+    # A daemon has told its gateway by the environment what it needs.
+    limits = load_config(None if listener is not None else config or data / "promissory.toml", os.environ)
     token = read_token(token_file)
     bound = bind(http) if listener is None else sockets.socket(fileno=listener)
     if listener is None:

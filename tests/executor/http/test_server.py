@@ -1,0 +1,132 @@
+"""The application behind a real server, on asyncio: keep-alive, pipelines, clients that hang up or close half."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+import uvicorn
+
+import executor.http
+from executor.core import Executor
+from executor.http import vigil
+from tests.admin import serving
+from tests.executor.http.conftest import CLASSES
+
+
+@asynccontextmanager
+async def listening(tmp_path: Path) -> AsyncIterator[tuple[Executor, int]]:
+    """Serve the application on a port of its own, in a thread."""
+    async with serving(tmp_path, CLASSES) as (running, path):
+        config = uvicorn.Config(
+            executor.http.app(path),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            timeout_graceful_shutdown=1,
+        )
+        server = uvicorn.Server(config)
+        listener = socket.create_server(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield running, listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(thread.join)
+            listener.close()
+
+
+def request(method: str, path: str, body: bytes = b"") -> bytes:
+    return b"%b %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (
+        method.encode(),
+        path.encode(),
+        len(body),
+        body,
+    )
+
+
+class Raw:
+    """A connection, byte by byte."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self._bytes = b""
+
+    async def answer(self, *, head: bool = False) -> tuple[int, bytes]:
+        """Return the next response's status and body."""
+        with trio.fail_after(30):
+            while b"\r\n\r\n" not in self._bytes:
+                await self._more()
+            start, _, self._bytes = self._bytes.partition(b"\r\n\r\n")
+            lines = start.lower().split(b"\r\n")
+            size = next(int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length:"))
+            while not head and len(self._bytes) < size:
+                await self._more()
+        body, self._bytes = (b"", self._bytes) if head else (self._bytes[:size], self._bytes[size:])
+        return int(lines[0].split()[1]), body
+
+    async def _more(self) -> None:
+        data = await self.stream.receive_some()
+        assert data, "the server closed the connection"
+        self._bytes += data
+
+
+@asynccontextmanager
+async def connection(port: int) -> AsyncIterator[Raw]:
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        yield Raw(stream)
+
+
+async def test_keep_alive_and_pipelines(tmp_path: Path) -> None:
+    """Requests on one connection are answered in order; HEAD has no body; what was refused does no harm."""
+    async with listening(tmp_path) as (_, port), connection(port) as raw:
+        await raw.stream.send_all(request("POST", "/cart/a%2Fb/run", b'"1"') + request("POST", "/cart/c/run", b'"2"'))
+        assert [await raw.answer(), await raw.answer()] == [(200, b'"1"'), (200, b'"2"')]
+        await raw.stream.send_all(request("HEAD", "/cart/c/all"))
+        assert await raw.answer(head=True) == (200, b"")
+        await raw.stream.send_all(b"POST /cart/c/run HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n")
+        assert (await raw.answer())[0] == 413
+
+
+@pytest.mark.parametrize("how", ["close", "half"])
+async def test_who_hangs_up_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """The wait of a client that hangs up, or closes its half, is dropped; the invocation goes on."""
+    monkeypatch.setattr(vigil, "TICK_SECONDS", 0.01)
+    async with listening(tmp_path) as (running, port), connection(port) as other:
+        dropped = trio.Event()
+        add = running.watchers.add
+
+        def watched(*args: Any) -> Any:
+            take_back = add(*args)
+
+            def taken_back() -> None:
+                take_back()
+                dropped.set()
+
+            return taken_back
+
+        monkeypatch.setattr(running.watchers, "add", watched)
+        async with connection(port) as raw:
+            await raw.stream.send_all(request("POST", "/cart/c1/wait"))
+            await other.stream.send_all(request("GET", "/cart/c1/all"))
+            assert (await other.answer())[0] == 200
+            if how == "half":
+                await raw.stream.send_eof()
+            else:
+                await raw.stream.aclose()
+            with trio.fail_after(30):
+                await dropped.wait()
+        assert running.watchers.count() == 0
+        body = b'{"oplogIdx": 3, "data": []}'
+        await other.stream.send_all(request("POST", "/v1/components/cart/workers/c1/complete", body))
+        assert await other.answer() == (200, b"true")
