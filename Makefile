@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-shop test check soak bench clean
+.PHONY: demo demo-shop test conformance check soak bench bench-peers clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +20,20 @@ demo-shop: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
+CLIENTS := tests/conformance/node_modules
+
+$(VENV)/.conformance: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,conformance]'
+	touch $@
+
+$(CLIENTS)/.installed: tests/conformance/package-lock.json
+	npm ci --prefix tests/conformance --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+# Published clients, unchanged, against a daemon of ours.
+conformance: $(VENV)/.conformance $(CLIENTS)/.installed
+	$(BIN)/python -m pytest tests/conformance
+
 check: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,5 +46,19 @@ soak: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench
 
+PEER := bench/peers/.restate
+
+# Restate and its Python SDK, beside ours and apart from it. The npm package's script only reports the download.
+$(PEER)/.installed: bench/peers/package.json bench/peers/requirements.txt
+	mkdir -p $(PEER)
+	cp bench/peers/package.json $(PEER)/
+	npm install --prefix $(PEER) --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error
+	$(PYTHON) -m venv $(PEER)/venv
+	$(PEER)/venv/bin/python -m pip install --quiet --disable-pip-version-check -r bench/peers/requirements.txt
+	touch $@
+
+bench-peers: $(VENV)/.installed $(PEER)/.installed
+	$(BIN)/python -m bench.peers
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -11,7 +11,7 @@ from executor.record import Record
 from executor.registry import Registry
 from executor.residents import Activation, Residents
 from executor.timers import Timers
-from oplog.entries import Created
+from oplog.entries import Created, Entry
 from oplog.errors import BadArguments, NotFound
 from oplog.ids import (
     DURABLE_PROMISE,
@@ -86,7 +86,10 @@ class Addressing:
             raise BadArguments(f"bad awakeable id {text!r}: it was not issued here")
         if activation is None or awakeable.oplog_idx < activation.row.life or not activation.row.life:
             raise NotFound(f"the worker of awakeable {text!r} is gone")
-        created = self._record.entry(activation.ordinal, activation.row.life)
+        if activation.is_loaded and activation.player is not None:
+            created: Entry = activation.player.created
+        else:
+            created = self._record.entry(activation.ordinal, activation.row.life)
         if not isinstance(created, Created) or not awakeable.is_genuine(created.seed):
             raise BadArguments(f"bad awakeable id {text!r}: it was not issued here")
         return activation, awakeable.oplog_idx

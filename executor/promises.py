@@ -54,7 +54,8 @@ class Promises:
         if row is None or row.kind is PromiseKind.CALL or (created and row.kind is not PromiseKind.PROMISE):
             raise NotFound(f"there is no promise {owner.path}/{index}", worker=owner.path, index=index)
         if row.deadline and row.deadline <= self._record.now():
-            return self._settle(owner, OplogIndex(index), LATE, "deadline")
+            self._settle(owner, OplogIndex(index), LATE, "deadline")
+            return self.row(owner, index, created=created)
         return row
 
     def outcome(self, owner: Activation, row: PromiseRow) -> Outcome | None:
@@ -98,14 +99,11 @@ class Promises:
         if row is not None and row.deadline:
             self._settle(owner, index, LATE, "deadline")
 
-    def _settle(self, owner: Activation, index: OplogIndex, outcome: Outcome, by: str) -> PromiseRow:
+    def _settle(self, owner: Activation, index: OplogIndex, outcome: Outcome, by: str) -> None:
         self._residents.append(owner, Settled(self._record.now(), index, outcome, by))
         owner.open.pop(index, None)
         self.settled_count += 1
         self.wake(owner, index, outcome)
-        row = self._record.promise_row(owner.ordinal, index)
-        assert row is not None
-        return row
 
     def delete(self, owner: Activation, index: OplogIndex, by: str) -> bool:
         """Delete a promise: whoever waits for it, or will, gets the error `deleted`.

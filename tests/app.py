@@ -61,6 +61,10 @@ class App:
     def serve(self, *arguments: str, **options: Any) -> Daemon:
         return self.start(*arguments, **options).serving()
 
+    def gateway(self, *arguments: str, **options: Any) -> Daemon:
+        """Start `promissory gateway` for the daemon that there is, or will be."""
+        return self.start(*arguments, command="gateway", **options)
+
     def refusal(self, *arguments: str, **options: Any) -> str:
         """Start a daemon that must not start; return its one line."""
         daemon = self.start(*arguments, **options)

@@ -19,7 +19,7 @@ DEADLINE_SECONDS = 60.0
 
 
 class Daemon:
-    """One run of `promissory serve`.
+    """One run of `promissory serve`, or of another command that stays.
 
     Args:
       data: its data directory.
@@ -27,6 +27,7 @@ class Daemon:
       cwd: where modules are imported from.
       environment: what to add to the environment; None takes a variable away.
       python: further arguments of the interpreter.
+      command: `serve` or `gateway`.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Daemon:
         cwd: Path,
         environment: dict[str, str | None] | None = None,
         python: Sequence[str] = (),
+        command: str = "serve",
     ) -> None:
         self.data = data
         self.socket = data / "admin.sock"
@@ -48,9 +50,9 @@ class Daemon:
             if name.startswith("PROMISSORY_") and name != "PROMISSORY_CRASH_SEED":
                 variables.setdefault(name, None)
         merged = {**os.environ, **variables}
-        no_http = () if "--http" in arguments else ("--no-http",)
+        no_http = ("--no-http",) if command == "serve" and "--http" not in arguments else ()
         self.process = subprocess.Popen(
-            [sys.executable, *python, "-m", "executor", "serve", *arguments, "--data", str(data), *no_http],
+            [sys.executable, *python, "-m", "executor", command, *arguments, "--data", str(data), *no_http],
             cwd=cwd,
             env={name: value for name, value in merged.items() if value is not None},
             stdout=subprocess.DEVNULL,
@@ -80,23 +82,24 @@ class Daemon:
             self._is_over = True
             self._news.notify_all()
 
-    def line_or_end(self, event: str) -> dict[str, Any] | None:
-        """Wait for the log line of an event, from the first line on; None when the daemon ends without it."""
+    def line_or_end(self, event: str, count: int = 1) -> dict[str, Any] | None:
+        """Wait for so many log lines of an event, from the first line on, and return the last of them.
+
+        None when the daemon ends without them.
+        """
         deadline = time.monotonic() + DEADLINE_SECONDS
-        seen = 0
         with self._news:
             while True:
-                for line in self.log[seen:]:
-                    if line.get("event") == event:
-                        return line
-                seen = len(self.log)
+                found = [line for line in self.log if line.get("event") == event]
+                if len(found) >= count:
+                    return found[count - 1]
                 if self._is_over:
                     return None
                 assert self._news.wait(deadline - time.monotonic()), f"no {event!r} came; the log: {self.log}"
 
-    def wait_for(self, event: str) -> dict[str, Any]:
-        """Wait for the log line of an event; fails when the daemon ends without it."""
-        line = self.line_or_end(event)
+    def wait_for(self, event: str, count: int = 1) -> dict[str, Any]:
+        """Wait for so many log lines of an event and return the last; fails when the daemon ends without them."""
+        line = self.line_or_end(event, count)
         assert line is not None, f"the daemon ended without {event!r}; its log: {self.log}"
         return line
 
@@ -109,6 +112,15 @@ class Daemon:
         """Return the log lines of an event, so far."""
         with self._news:
             return [line for line in self.log if line.get("event") == event]
+
+    def first_text(self) -> str:
+        """Wait for the first line on stderr that is no log line."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        with self._news:
+            while not (found := [line["text"] for line in self.log if "text" in line]):
+                assert not self._is_over, f"it ended without a word; its log: {self.log}"
+                assert self._news.wait(deadline - time.monotonic()), f"no text came; the log: {self.log}"
+        return str(found[0])
 
     def texts(self) -> list[str]:
         """Return the lines on stderr that are no log lines, so far."""
@@ -151,9 +163,10 @@ class Daemons:
         cwd: Path,
         environment: dict[str, str | None] | None = None,
         python: Sequence[str] = (),
+        command: str = "serve",
     ) -> Daemon:
         """Start one; the arguments are those of `Daemon`."""
-        daemon = Daemon(data, *arguments, cwd=cwd, environment=environment, python=python)
+        daemon = Daemon(data, *arguments, cwd=cwd, environment=environment, python=python, command=command)
         self._started.append(daemon)
         return daemon
 

@@ -27,11 +27,20 @@ def serve(port: int) -> None:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connections[connection.fileno()] = connection
                 poll.register(connection.fileno(), select.EPOLLIN)
-            elif connections[fd].recv(READ_BYTES):
-                connections[fd].sendall(ANSWER)
-            else:
+            elif not _answer(connections[fd]):
                 poll.unregister(fd)
                 connections.pop(fd).close()
+
+
+def _answer(connection: socket.socket) -> bool:
+    """Answer what has arrived; return whether the client is still there."""
+    try:
+        if not connection.recv(READ_BYTES):
+            return False
+        connection.sendall(ANSWER)
+    except ConnectionError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import socket
 import statistics
 import sys
@@ -18,9 +19,10 @@ import msgspec
 
 from bench.peers.exchange import Connection, Exchange, Unexpected, request
 
-WORKERS = 1_024
+WORKERS = 256
 """How many workers the calls go to, in turn."""
 WARMING_SECONDS = 1.0
+"""The least; calls are also counted only once they have gone to as many workers as there are."""
 STEPS = 10
 SETTLERS = 64
 """How many connections settle the promises of those who wait all at once."""
@@ -46,39 +48,63 @@ class Took(msgspec.Struct, frozen=True):
         return self.count / self.seconds
 
 
-def calls(exchange: Exchange, work: str, in_flight: int, seconds: float) -> Took:
-    """Keep one call in flight on each of so many connections; each goes round workers of its own."""
-    took: list[float] = []
-    total = 0
-    began = time.perf_counter() + WARMING_SECONDS
-    ends = began + seconds
-    busy = in_flight
+class Calls:
+    """Calls that are kept in flight, one on each connection; each connection goes round workers of its own.
 
-    def keep_calling(connection: Connection, requests: list[bytes]) -> None:
-        numbers = 0
+    Args:
+      exchange: where the connections are opened.
+      seconds: how long calls are counted, after warming up.
+    """
+
+    def __init__(self, exchange: Exchange, seconds: float) -> None:
+        self._exchange = exchange
+        self._seconds = seconds
+        self._warm = time.perf_counter() + WARMING_SECONDS
+        self._began = self._ends = math.inf
+        self._going = 0
+        self._total = 0
+        self._took: list[float] = []
+
+    def keep_going(self, requests: list[bytes]) -> None:
+        """Send one request after another, round and round, until it is time."""
+        connection = self._exchange.connect()
+        number = 0
+        self._going += 1
 
         def on_answer(body: bytes) -> None:
-            nonlocal busy, numbers, total
+            nonlocal number
             now = time.perf_counter()
-            total += 1
-            if began <= now < ends:
-                took.append(now - connection.sent)
             if not body.isdigit():
                 raise Unexpected(f"the result was {body!r}")
-            if now < ends:
-                numbers += 1
-                connection.ask(requests[numbers % len(requests)])
+            self._count(now, now - connection.sent)
+            if now < self._ends:
+                number += 1
+                connection.ask(requests[number % len(requests)])
             else:
-                busy -= 1
+                self._going -= 1
 
         connection.on_answer = on_answer
         connection.ask(requests[0])
 
+    def _count(self, now: float, seconds: float) -> None:
+        self._total += 1
+        if self._began <= now < self._ends:
+            self._took.append(seconds)
+        elif now >= self._warm and self._total >= WORKERS and self._began == math.inf:
+            self._began, self._ends = now, now + self._seconds
+
+    def run(self) -> Took:
+        """Keep them going to the end."""
+        self._exchange.run(lambda: not self._going)
+        return Took(self._total, len(self._took), self._seconds, statistics.median(self._took))
+
+
+def calls(exchange: Exchange, work: str, in_flight: int, seconds: float) -> Took:
+    """Keep one call in flight on each of so many connections."""
+    kept = Calls(exchange, seconds)
     for number in range(in_flight):
-        names = [f"w-{n}" for n in range(number, WORKERS, in_flight)]
-        keep_calling(exchange.connect(), [_call(work, name) for name in names])
-    exchange.run(lambda: not busy)
-    return Took(total, len(took), seconds, statistics.median(took))
+        kept.keep_going([_call(work, f"w-{n}") for n in range(number, WORKERS, in_flight)])
+    return kept.run()
 
 
 def _call(work: str, name: str) -> bytes:

@@ -82,7 +82,7 @@ def _figure(value: float) -> str:
 
 HEAD = """# Beside Restate
 
-`make bench-peers` measures this; `bench/README.md` says how.
+`make bench-peers` measures this; `bench/peers/README.md` says how. A dated copy of one run.
 """
 
 

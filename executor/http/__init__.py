@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from executor.http.gateway import Gateway
+from oplog.errors import BadArguments
 
 __all__ = ["REQUESTS_MAX", "Gateway", "app"]
 
@@ -37,7 +38,12 @@ def app(
       cors_origins: the origins whose pages may call it, `*` for any; none unless given.
       requests_max: how many requests may be in flight; those beyond it are refused with 429.
       body_bytes_max: the largest body; a larger one is refused with 413 before it is read whole.
+
+    Raises:
+      BadArguments: the token is empty, as that of a variable that is set to nothing: it would let everybody in.
     """
+    if token == "":
+        raise BadArguments("the token is empty")
     return Gateway(
         _default_socket() if socket is None else Path(socket), token, cors_origins, requests_max, body_bytes_max
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from executor.http.daemon import Daemon
 from executor.http.exchange import Exchange
+from executor.http.paths import decoded
 from executor.http.refusals import AdminError, Answer, Refusal
 
 PREFIX = "prom_1"
@@ -17,6 +18,11 @@ class Awakeables:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
+
+    async def settle(self, exchange: Exchange) -> Answer:
+        """Resolve or reject, as the last of a path's four segments says; answered in front of the router."""
+        exchange.params = {"id": decoded(exchange.segments[2])}
+        return await (self.resolve if exchange.segments[3] == "resolve" else self.reject)(exchange)
 
     async def resolve(self, exchange: Exchange) -> Answer:
         """Resolve: the body is the payload, whatever its type."""

@@ -79,11 +79,17 @@ class PromiseOperations(Group):
     def _settle(self, promise: str, outcome: Outcome, by: str | None, reply: Reply) -> None:
         executor = self._executor
         activation, index = executor.addressing.find(promise, creates=True)
+        promise = f"{activation.path}/{index}"
         settled = executor.promises.settle(activation, index, outcome, _author(by, reply))
         executor.residents.end_unit()
-        row = executor.promises.row(activation, index, created=True)
-        actual = outcome_map(f"{activation.path}/{index}", row.state, executor.promises.outcome(activation, row))
-        self._when_durable(reply, {**actual, "settled": settled})
+        if settled:
+            state = PromiseState.RESOLVED if isinstance(outcome, Value) else PromiseState.REJECTED
+            actual = outcome_map(promise, state, outcome)
+        else:
+            row = executor.promises.row(activation, index, created=True)
+            actual = outcome_map(promise, row.state, executor.promises.outcome(activation, row))
+        actual["settled"] = settled
+        self._when_durable(reply, actual)
 
     def _delete_promise(self, request: requests.Promise, reply: Reply) -> None:
         executor = self._executor
