@@ -41,7 +41,7 @@ def prepare(data: Path) -> int:
         created = e.Created(now, worker_id, component.version, b"[]", {}, None, bytes(32))
         player = Player(component, worker_id)
         player.feed(OplogIndex(1), created)
-        activation = residents.create(created)
+        activation = residents.create(created, None)
         activation.player, activation.is_loaded = player, True
         residents.deliver(activation, e.Invoked(now, "steps_async", b"[%d]" % RUNS_COUNT, "key", None, None, (), None))
         while player.ready:

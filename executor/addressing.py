@@ -115,7 +115,7 @@ class Addressing:
                 return None
             args = msgspec.json.encode([] if due is None else [due])
             created = Created(self._record.now(), worker_id, 1, args, {}, parent, self._entropy(32))
-            activation = self._residents.create(created)
+            activation = self._residents.create(created, activation)
             if due is not None:
                 self._timers.add(due, activation.ordinal, activation.row.life)
         return activation, OplogIndex(activation.row.life)

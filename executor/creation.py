@@ -56,10 +56,16 @@ class Creation:
         activation = self._residents.find(worker_id)
         if activation is not None and activation.row.life:
             return activation
-        return self.create(component, worker_id, b"[]", env, parent)
+        return self.create(component, worker_id, b"[]", env, parent, activation)
 
     def create(
-        self, component: Component, worker_id: WorkerId, args: bytes, env: Mapping[str, str], parent: WorkerId | None
+        self,
+        component: Component,
+        worker_id: WorkerId,
+        args: bytes,
+        env: Mapping[str, str],
+        parent: WorkerId | None,
+        former: Activation | None,
     ) -> Activation:
         """Begin a life of a worker that does not exist.
 
@@ -69,6 +75,7 @@ class Creation:
           args: a JSON array that was checked.
           env: what its handlers see as `environment()`.
           parent: the worker that creates it, if one does.
+          former: what `Residents.find` gave: None, or the worker that was deleted.
 
         Raises:
           BadArguments, NonDeterminismError: its constructor refuses; nothing is written.
@@ -80,12 +87,11 @@ class Creation:
             )
         now = self._record.now()
         created = Created(now, worker_id, component.version, args, _in_order(env), parent, self._entropy(32))
-        old = self._residents.find(worker_id)
-        index = OplogIndex(1 if old is None else old.row.last + 1)
+        index = OplogIndex(1 if former is None else former.row.last + 1)
         # The constructor may refuse, so it goes before anything is appended.
         player = self._new_player(component, worker_id)
         player.feed(index, created)
-        activation = self._residents.create(created)
+        activation = self._residents.create(created, former)
         activation.player = player
         activation.is_loaded = True
         return activation

@@ -164,7 +164,7 @@ class Invocations:
         activation = self._residents.find(worker_id)
         if activation is not None and activation.row.life:
             raise BadArguments(f"worker {activation.path} exists already", worker=activation.path)
-        activation = self._creation.create(component, worker_id, component.check_args(args), env, None)
+        activation = self._creation.create(component, worker_id, component.check_args(args), env, None, activation)
         self._residents.end_unit()
         return activation
 

@@ -163,11 +163,9 @@ class Residents:
         self._by_id[row.worker_id] = activation
         return activation
 
-    def create(self, created: Created) -> Activation:
-        """Begin a life of a worker: its first, or the next after it was deleted."""
-        activation = self.find(created.worker_id)
-        if activation is None:
-            activation = self._admit(WorkerRow(self._record.new_ordinal(), created.worker_id))
+    def create(self, created: Created, former: Activation | None) -> Activation:
+        """Begin a life of a worker: its first, or the next after the former one, as `find` gives it, was deleted."""
+        activation = former or self._admit(WorkerRow(self._record.new_ordinal(), created.worker_id))
         self.append(activation, created)
         return activation
 

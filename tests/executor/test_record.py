@@ -48,7 +48,7 @@ def commit(record: Record) -> None:
 
 def create(record: Record) -> Residents:
     residents = Residents(record, str, 10)
-    residents.create(Created(record.now(), WORKER, 1, b"[]", {}, None, bytes(32)))
+    residents.create(Created(record.now(), WORKER, 1, b"[]", {}, None, bytes(32)), None)
     residents.end_unit()
     return residents
 
