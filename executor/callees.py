@@ -5,6 +5,7 @@ from __future__ import annotations
 from executor.registry import Registry
 from oplog import entries as e
 from oplog.errors import CallError, NotFound, PromissoryError, RequestError, TerminalError, say
+from oplog.ids import WorkerId
 from workers.component import Component, Handler
 from workers.ending import failure_of
 
@@ -27,11 +28,16 @@ def handler_of(
         raise NotFound(f"component {component.name!r} has no function {function!r}")
     if handler.kind != kind:
         raise CallError(f"{component.name}.{function} is a {handler.kind}, not a {kind}", 400)
-    if (not worker.worker_name) is not (component.ephemeral and kind == "handler"):
+    if is_misnamed(component, worker, kind):
         raise CallError(naming_error(component, kind), 400)
     if len(request.params) > payload_bytes_max:
         raise CallError(f"the arguments have {len(request.params)} bytes, the limit is {payload_bytes_max}", 413)
     return component, handler
+
+
+def is_misnamed(component: Component, worker: WorkerId, kind: str) -> bool:
+    """Whether a worker has a name where a fresh ephemeral one is called, or none where one is needed."""
+    return (not worker.worker_name) is not (component.ephemeral and kind == "handler")
 
 
 def naming_error(component: Component, kind: str) -> str:

@@ -149,9 +149,7 @@ class Calls:
         if not caller.is_loaded or start in caller.open:
             self._residents.deliver(caller, e.Ended(self._record.now(), start, outcome))
 
-    def find(
-        self, caller: WorkerId, start: OplogIndex, request: e.Call | e.Send
-    ) -> tuple[Activation, OplogIndex] | None:
+    def find(self, caller: WorkerId, start: OplogIndex, request: e.Call) -> tuple[Activation, OplogIndex] | None:
         """Return the worker and the index of the invocation that a call made; None if there is none (any more)."""
         callee = self.target(caller, start, request.worker)
         if callee is None or not callee.row.life:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from executor.callees import naming_error
+from executor.callees import is_misnamed, naming_error
 from executor.config import Config
 from executor.creation import Creation
 from executor.notes import paused_error
@@ -88,7 +88,7 @@ class Invocations:
         if handler is None:
             known = ", ".join(component.handlers)
             raise NotFound(f"component {component.name!r} has no function {function!r}", expected=known)
-        if (not worker_id.worker_name) is not (component.ephemeral and handler.kind == "handler"):
+        if is_misnamed(component, worker_id, handler.kind):
             raise BadArguments(naming_error(component, handler.kind))
         return component, worker_id, handler
 

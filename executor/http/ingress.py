@@ -17,8 +17,6 @@ from executor.http.refusals import JSON, AdminError, Answer, Refusal
 from executor.http.table import ComponentRow, HandlerRow, Table
 from oplog.ids import escape
 
-SEGMENTS_MAX = 4
-
 
 class Ingress:
     """`/{component}/{worker}/{handler}[/send]`, without the worker for an ephemeral component."""
