@@ -3,6 +3,9 @@
 While the thread puts a batch's rows, the loop waits for it. LMDB's binding lets go of the interpreter lock at every
 row; against a busy loop the thread would get it back only once in a switch interval, and a batch of a hundred rows
 would take half a second instead of a tenth of a millisecond. The fsync then runs beside the loop.
+
+A batch that nobody waits for, the outcome of a side effect for one, is put off for `LINGER_SECONDS`: most often
+somebody comes who does wait, and one sync serves both.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ Done: TypeAlias = Callable[["BaseException | None"], None]
 Submit: TypeAlias = Callable[[Changes, Done], None]
 """Takes changes to commit; never called again before it has called `Done`."""
 
+LINGER_SECONDS = 0.001
 BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_LONGEST_SECONDS = 10.0
 
@@ -119,6 +123,7 @@ class Committer:
         everything back. Nothing is committed for a backoff after it returns.
       on_backoff_over: called when commits are taken again.
       is_eager: take the next batch the moment that the last is durable, not in the next tick of the loop.
+      linger_seconds: how long a batch that nobody waits for is put off.
       observe: told how many seconds each commit took.
     """
 
@@ -130,6 +135,7 @@ class Committer:
         on_backoff_over: Callable[[], None],
         *,
         is_eager: bool = False,
+        linger_seconds: float = 0,
         observe: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._record = record
@@ -137,6 +143,7 @@ class Committer:
         self._on_failure = on_failure
         self._on_backoff_over = on_backoff_over
         self._is_eager = is_eager
+        self.linger_seconds = linger_seconds
         self._observe = observe
         self._submitted = 0.0
         self._is_closed = False
@@ -157,7 +164,20 @@ class Committer:
             self._work.set()
 
     def flush(self) -> None:
-        """Have what was appended committed now, if the disk is free; whole units only, so call it between them."""
+        """Have what somebody waits for committed now, if the disk is free; whole units only: call it between them."""
+        if self._hurries():
+            self._hand_over()
+
+    def _hurries(self) -> bool:
+        """Whether there is more to do than to wait for company."""
+        record = self._record
+        return bool(record.batch.is_awaited or record.sealed or not self.linger_seconds)
+
+    def _is_idle(self) -> bool:
+        """Whether there is nothing to hand over."""
+        return not self._record.sealed and self._record.batch.is_empty
+
+    def _hand_over(self) -> None:
         record = self._record
         if self._in_flight is not None or self.is_backing_off or self._panic is not None or self._is_closed:
             return
@@ -182,11 +202,20 @@ class Committer:
             self._work = trio.Event()
             # Whoever else is runnable in this tick may still add to the batch.
             await trio.lowlevel.checkpoint()
+            if not self._hurries():
+                await self._linger()
             if self._panic is not None:
                 raise self._panic
             if self._failure is not None:
                 await self._back_off(self._failure)
-            self.flush()
+            self._hand_over()
+
+    async def _linger(self) -> None:
+        """Give the open batch its time, unless somebody comes to wait for it, or for news of a failure."""
+        with trio.move_on_after(self.linger_seconds):
+            while not (self._hurries() or self._is_idle() or self._failure or self._panic):
+                await self._work.wait()
+                self._work = trio.Event()
 
     def _done(self, error: BaseException | None) -> None:
         """Account for the batch in flight and take the next."""
@@ -200,7 +229,7 @@ class Committer:
             committed.set()
             if self._is_eager:
                 self.flush()
-            else:
+            if self._in_flight is None and not self._is_idle():
                 self._work.set()
             return
         if isinstance(error, StorePanicked):
@@ -231,7 +260,7 @@ class Committer:
 
     async def drain(self) -> None:
         """Wait until nothing is left to commit."""
-        record = self._record
-        while self._in_flight is not None or record.sealed or not record.batch.is_empty:
+        while self._in_flight is not None or not self._is_idle():
+            self._record.batch.is_awaited = True
             self._work.set()
             await self._committed.wait()

@@ -20,7 +20,7 @@ from executor.addressing import Addressing
 from executor.asks import Asks
 from executor.calls import Calls
 from executor.cancelling import Cancelling
-from executor.committer import Commit, Committer, CommitThread, inline
+from executor.committer import LINGER_SECONDS, Commit, Committer, CommitThread, inline
 from executor.config import Config
 from executor.creation import Creation
 from executor.deadlocks import Deadlocks
@@ -103,6 +103,7 @@ class Executor:
             self._read_back,
             self._go_on,
             is_eager=threads,
+            linger_seconds=LINGER_SECONDS if threads else 0,
             observe=self.latencies.commit.observe,
         )
         self.record.wake = self.committer.wake

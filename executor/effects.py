@@ -319,4 +319,4 @@ class Effects:
             else:
                 effect.is_delivered = False
 
-        self._record.when_durable(durable)
+        self._record.when_durable(durable, hurries=False)

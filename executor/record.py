@@ -27,7 +27,7 @@ Durable = Callable[["StoreFailed | None"], None]
 class Batch:
     """What one commit will hold: whole units only."""
 
-    __slots__ = ("bytes_count", "callbacks", "changes", "entries_count", "number", "waits")
+    __slots__ = ("bytes_count", "callbacks", "changes", "entries_count", "is_awaited", "number", "waits")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -37,6 +37,8 @@ class Batch:
         self.entries_count = 0
         self.bytes_count = 0
         self.callbacks: list[Durable] = []
+        self.is_awaited = False
+        """Whether somebody can go on only when it is durable."""
 
     @property
     def is_empty(self) -> bool:
@@ -218,12 +220,13 @@ class Record:
             self.seal()
         self.wake()
 
-    def when_durable(self, callback: Durable, number: int | None = None) -> None:
+    def when_durable(self, callback: Durable, number: int | None = None, *, hurries: bool = True) -> None:
         """Call `callback` when everything appended so far (or batch `number`) is durable: at once if it is.
 
         Args:
           callback: gets None, or the error when the commit failed.
           number: a batch's number; the default is the newest batch that holds anything.
+          hurries: whether somebody waits for it; else the commit may be put off a little, to be shared.
         """
         if number is None:
             number = self.batch.number if not self.batch.is_empty else self.batch.number - 1
@@ -232,6 +235,9 @@ class Record:
             return
         batch = next((sealed for sealed in self.sealed if sealed.number == number), self.batch)
         batch.callbacks.append(callback)
+        if hurries and not batch.is_awaited:
+            batch.is_awaited = True
+            self.wake()
 
     # Committing.
 

@@ -364,6 +364,56 @@ async def test_units_share_a_commit(promissory: Any) -> None:
     assert promissory.executor.environment.count(Table.WORKERS) == 50
 
 
+async def test_what_nobody_waits_for_shares_the_next_commit(tmp_path: Path) -> None:
+    """A commit that nobody waits for is put off until somebody does: then one sync serves both."""
+    async with running(tmp_path, Config()) as executor, trio.open_nursery() as nursery:
+        executor.committer.linger_seconds = 3_600
+        executor.registry.add([Mailer])
+        executor.start()
+        client = Embedded(executor, nursery)
+        answers, done = asking(nursery, lambda: client.invoke("worker://mailer/1", "wait"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert executor.record.commits_count == 0
+        assert not executor.record.batch.is_empty
+
+        with trio.fail_after(30):
+            await client.request("promise.complete", promise="mailer/1/3", data=b"yes", by="test")
+            await done.wait()
+        assert answers == ["yes"]
+        assert executor.record.commits_count <= 2, "the settling, and the result if that came later"
+        nursery.cancel_scope.cancel()
+    with Environment(tmp_path, readonly=True) as environment:
+        assert list(check(environment)) == []
+
+
+async def test_what_nobody_waits_for_is_durable_soon(tmp_path: Path) -> None:
+    """What nobody waits for is not put off for ever: it is durable when its time is over."""
+    async with running(tmp_path, Config()) as executor, trio.open_nursery() as nursery:
+        executor.committer.linger_seconds = 0.01
+        executor.registry.add([Mailer])
+        executor.start()
+        await executor.committer.drain()
+        asking(nursery, lambda: Embedded(executor, nursery).invoke("worker://mailer/1", "wait"))
+        with trio.fail_after(30):
+            while executor.environment.count(Table.PROMISES) < 2:
+                await executor.next_commit()
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_orderly_end_puts_nothing_off(tmp_path: Path) -> None:
+    """A stop makes durable at once what nobody waited for."""
+    with trio.fail_after(30):
+        async with running(tmp_path, Config()) as executor:
+            executor.committer.linger_seconds = 3_600
+            executor.registry.add([Mailer])
+            executor.start()
+            executor.record.put(Table.META, b"late", b"row")
+            executor.record.end_unit()
+            await trio.testing.wait_all_tasks_blocked()
+    with Environment(tmp_path, readonly=True) as environment:
+        assert environment.get(Table.META, b"late") == b"row"
+
+
 async def test_a_store_that_cannot_grow_fails_commits_and_recovers(tmp_path: Path) -> None:
     """When the file system refuses to let the data grow, nothing is lost or claimed; with room again all goes on."""
     text = "x" * 200_000
