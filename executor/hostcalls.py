@@ -8,7 +8,7 @@ from executor.calls import Calls
 from executor.cancelling import Cancelling
 from executor.effects import Effects
 from executor.metrics import Histogram
-from executor.promises import Promises
+from executor.promises import Promises, settled_at
 from executor.record import Record
 from executor.registry import Registry
 from executor.residents import Activation, Residents
@@ -156,8 +156,8 @@ class HostCalls:
           BadArguments: an awakeable id is malformed or forged.
         """
         promises = self._promises
-        by = f"{activation.row.worker_id}/{index}"
         if type(request) is e.SettleAwakeable:
+            by = f"{activation.row.worker_id}/{index}"
             settled = promises.settle(*self._addressing.awakeable(request.awakeable), request.outcome, by)
             return e.Value(b"true" if settled else b"false")
         owner_id: WorkerId | None = getattr(request, "owner", None)
@@ -171,11 +171,12 @@ class HostCalls:
             outcome = promises.outcome(owner, row)
             # Not open any more: its deadline had passed, and looking at it has ended this wait with the others.
             if outcome is not None and index in activation.open:
-                promises.end_wait(owner, promise, activation, index, outcome)
+                promises.end_wait(activation, index, outcome, settled_at(row) if owner is activation else 0)
             return None
         if type(request) is e.PollPromise:
             row = promises.row(owner, promise, created=False)
             return promises.outcome(owner, row) or e.Value(None)
+        by = f"{activation.row.worker_id}/{index}"
         if type(request) is e.CompletePromise or type(request) is e.RejectPromise:
             given = (
                 e.Value(request.payload)

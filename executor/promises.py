@@ -100,10 +100,10 @@ class Promises:
             self._settle(owner, index, LATE, "deadline")
 
     def _settle(self, owner: Activation, index: OplogIndex, outcome: Outcome, by: str) -> None:
-        self._residents.append(owner, Settled(self._record.now(), index, outcome, by))
+        settled = self._residents.append(owner, Settled(self._record.now(), index, outcome, by))
         owner.open.pop(index, None)
         self.settled_count += 1
-        self.wake(owner, index, outcome)
+        self.wake(owner, index, outcome, settled)
 
     def delete(self, owner: Activation, index: OplogIndex, by: str) -> bool:
         """Delete a promise: whoever waits for it, or will, gets the error `deleted`.
@@ -123,10 +123,17 @@ class Promises:
             self.wake(owner, index, DELETED)
         return True
 
-    def wake(self, owner: Activation, index: int, outcome: Outcome) -> None:
-        """Give the waiters of a promise or invocation its outcome: the first of them in this unit, the others later."""
+    def wake(self, owner: Activation, index: int, outcome: Outcome, settled: int = 0) -> None:
+        """Give the waiters of a promise or invocation its outcome: the first of them in this unit, the others later.
+
+        Args:
+          owner: the worker that has it.
+          index: which.
+          outcome: what they get.
+          settled: where the `Settled` with the outcome stands, if there is one.
+        """
         self._watchers.settle(owner.ordinal, index, outcome)
-        if self._wake_some(owner, index, outcome):
+        if self._wake_some(owner, index, outcome, settled):
             self._record.put(Table.RUNNABLE, oplog_key(owner.ordinal, index), b"")
             self.waking.append((owner.ordinal, index))
 
@@ -135,30 +142,38 @@ class Promises:
         ordinal, index = self.waking.pop(0)
         owner = self._residents.get(ordinal)
         row = None if owner is None else self._record.promise_row(ordinal, index)
-        outcome = None if owner is None or row is None else self.outcome(owner, row)
-        if owner is not None and outcome is not None and self._wake_some(owner, index, outcome):
+        is_more = False
+        if owner is not None and row is not None and (outcome := self.outcome(owner, row)) is not None:
+            is_more = self._wake_some(owner, index, outcome, settled_at(row))
+        if is_more:
             self.waking.append((ordinal, index))
         else:
             self._record.put(Table.RUNNABLE, oplog_key(ordinal, index), None)
         self._residents.end_unit()
 
-    def _wake_some(self, owner: Activation, index: int, outcome: Outcome) -> bool:
+    def _wake_some(self, owner: Activation, index: int, outcome: Outcome, settled: int) -> bool:
         """Wake at most `WAKES_PER_UNIT_MAX` waiters; return whether there are more."""
         waiters = self._record.waiters(owner.ordinal, index, WAKES_PER_UNIT_MAX + 1)
         for ordinal, start in waiters[:WAKES_PER_UNIT_MAX]:
             waiter = self._residents.get(ordinal)
             if waiter is not None:
-                self.end_wait(owner, index, waiter, OplogIndex(start), outcome)
+                self.end_wait(waiter, OplogIndex(start), outcome, settled if waiter is owner else 0)
         return len(waiters) > WAKES_PER_UNIT_MAX
 
-    def end_wait(self, owner: Activation, index: int, waiter: Activation, start: OplogIndex, outcome: Outcome) -> None:
-        """Append the `Ended` of one wait."""
-        shown: Value | Failure | SameAs = outcome
-        if owner is waiter and outcome is not DELETED:
-            row = self._record.promise_row(owner.ordinal, index)
-            if row is not None and row.kind is PromiseKind.PROMISE and row.outcome:
-                shown = SameAs(OplogIndex(row.outcome))
-        self._residents.deliver(waiter, Ended(self._record.now(), start, shown))
+    def end_wait(self, waiter: Activation, start: OplogIndex, outcome: Outcome, settled: int) -> None:
+        """Append the `Ended` of one wait.
+
+        Args:
+          waiter: who waits.
+          start: its `Started`.
+          outcome: what it gets.
+          settled: where the waiter's own `Settled` with the same outcome stands, if there is one: it is not repeated.
+        """
+        ended = Ended(self._record.now(), start, outcome)
+        if settled:
+            self._residents.deliver(waiter, Ended(ended.timestamp, start, SameAs(OplogIndex(settled))), ended)
+        else:
+            self._residents.deliver(waiter, ended)
 
     def read_back(self) -> None:
         """After a start or a failed commit, find the settled promises whose waiters are not all woken."""
@@ -167,3 +182,9 @@ class Promises:
             for ordinal, index in map(PAIR.unpack, (key for key, _ in self._record.environment.scan(Table.RUNNABLE)))
             if index
         ]
+
+
+def settled_at(row: PromiseRow) -> int:
+    """Return where the `Settled` of a promise stands; 0 if it has none."""
+    is_settled = row.kind is PromiseKind.PROMISE and row.state is not PromiseState.DELETED
+    return row.outcome if is_settled else 0

@@ -184,14 +184,17 @@ class Residents:
             self._changed.append(activation)
         return index
 
-    def deliver(self, activation: Activation, entry: Entry) -> OplogIndex:
-        """Append an input and let the worker apply it in its turn."""
+    def deliver(self, activation: Activation, entry: Entry, whole: Entry | None = None) -> OplogIndex:
+        """Append an input and let the worker apply it in its turn.
+
+        Args:
+          activation: the worker.
+          entry: what to append.
+          whole: the same with its outcome in place, if the entry only refers to it.
+        """
         index = self.append(activation, entry)
         if activation.is_loaded and activation.player is not None:
-            if type(entry) is Ended:
-                activation.player.feed(index, self._record.outcome(activation.row.ordinal, entry))
-            else:
-                activation.player.feed(index, entry)
+            activation.player.feed(index, whole or entry)
         self.push(activation)
         return index
 
@@ -272,13 +275,19 @@ class Residents:
         Returns:
           When the next one will have been idle since `before`'s distance: its last use, or None if there is none.
         """
-        for activation in list(self._by_ordinal.values()):
+        idle: list[Activation] = []
+        oldest: int | None = None
+        for activation in self._by_ordinal.values():
             if activation.last_used > before:
-                return activation.last_used
+                oldest = activation.last_used
+                break
             if at_rest(activation):
-                self.drop(activation)
-        oldest = next(iter(self._by_ordinal.values()), None)
-        return None if oldest is None else oldest.last_used
+                idle.append(activation)
+            elif oldest is None:
+                oldest = activation.last_used
+        for activation in idle:
+            self.drop(activation)
+        return oldest
 
     def drop(self, activation: Activation) -> None:
         """Drop one worker; what it appended stays."""

@@ -77,7 +77,7 @@ def check_worker_name(name: str) -> str:
         raise BadArguments("the worker's name is empty")
     if size_bytes > WORKER_NAME_BYTES_MAX:
         raise BadArguments(f"worker name has {size_bytes} bytes of UTF-8, the limit is {WORKER_NAME_BYTES_MAX}")
-    if any(ch < " " or "\x7f" <= ch <= "\x9f" for ch in name):
+    if not name.isprintable() and any(ch < " " or "\x7f" <= ch <= "\x9f" for ch in name):
         raise BadArguments(f"worker name {name!r} holds a control character")
     return name
 
