@@ -146,6 +146,8 @@ class Committer:
         self.linger_seconds = linger_seconds
         self._observe = observe
         self._submitted = 0.0
+        self.after_commit: Callable[[], None] = lambda: None
+        """Called when those who waited for a commit have been told, before the next is prepared."""
         self._is_closed = False
         self._work = trio.Event()
         self._committed = trio.Event()
@@ -227,6 +229,7 @@ class Committer:
             self._record.committed(batch)
             committed, self._committed = self._committed, trio.Event()
             committed.set()
+            self.after_commit()
             if self._is_eager:
                 self.flush()
             if self._in_flight is None and not self._is_idle():

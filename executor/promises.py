@@ -17,7 +17,6 @@ from oplog.entries import (
     Outcome,
     SameAs,
     Settled,
-    Value,
 )
 from oplog.errors import NotFound, OplogCorrupt
 from oplog.ids import OplogIndex

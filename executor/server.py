@@ -1,6 +1,7 @@
 """The admin socket: a Unix stream socket that only its owner may use, with limits on everything.
 
-One task a connection reads, decodes and performs requests in the order they came; another writes what has gathered.
+One task a connection reads, decodes and performs requests in the order they came; another writes what has gathered,
+unless it could be written the moment that the commit it rested on was durable, before the next one is prepared.
 Requests have no tasks of their own, save streams, which wait when the client does not read.
 """
 
@@ -62,10 +63,23 @@ class _Reply:
 
 
 class Connection:
-    """One client."""
+    """One client.
+
+    Args:
+      stream: to the client.
+      operations, executor, config: what its requests are performed on and with.
+      peer: who it is.
+      unwritten: the connections that have something to write, among which this one puts itself.
+    """
 
     def __init__(
-        self, stream: trio.SocketStream, operations: Operations, executor: Executor, config: Config, peer: str
+        self,
+        stream: trio.SocketStream,
+        operations: Operations,
+        executor: Executor,
+        config: Config,
+        peer: str,
+        unwritten: set[Connection],
     ) -> None:
         self._stream = stream
         self._operations = operations
@@ -73,8 +87,10 @@ class Connection:
         self._frame_bytes_max = config.frame_bytes_max
         self._in_flight_max = config.requests_in_flight_max
         self.peer = peer
+        self._unwritten = unwritten
         self._out: list[bytes] = []
         self._unsent_bytes = 0
+        self._is_writing = False
         self._something = trio.Event()
         self._drained = trio.Event()
         self._in_flight: dict[int, Callable[[], None] | None] = {}
@@ -93,6 +109,7 @@ class Connection:
             pass
         finally:
             self._is_closed = True
+            self._unwritten.discard(self)
             for callback in self._in_flight.values():
                 if callback is not None:
                     callback()
@@ -162,9 +179,29 @@ class Connection:
             frame = encode_frame(message)
         except PromissoryError as error:
             frame = encode_frame({"id": message.get("id"), "error": error_to_wire(error)})
+        if not self._out:
+            self._unwritten.add(self)
+            self._something.set()
         self._out.append(frame)
         self._unsent_bytes += len(frame)
-        self._something.set()
+
+    def write(self) -> None:
+        """Write what has gathered, as far as the client takes it now; the task writes the rest."""
+        if self._is_writing or not self._out:
+            return
+        data = b"".join(self._out)
+        try:
+            sent_bytes = os.write(self._stream.socket.fileno(), data)
+        except OSError:  # the client takes nothing now, or is gone: the task finds out which
+            return
+        self._out = [data[sent_bytes:]] if sent_bytes < len(data) else []
+        self._sent(sent_bytes)
+
+    def _sent(self, size_bytes: int) -> None:
+        self._unsent_bytes -= size_bytes
+        # A new event each time, made here: several streams may wait for the same one.
+        drained, self._drained = self._drained, trio.Event()
+        drained.set()
 
     def finish(self, request_id: int, message: dict[str, Any]) -> None:
         """Queue the last word on a request."""
@@ -190,13 +227,13 @@ class Connection:
             while True:
                 await self._something.wait()
                 self._something = trio.Event()
-                data = b"".join(self._out)
-                self._out.clear()
-                await self._stream.send_all(data)
-                self._unsent_bytes -= len(data)
-                # A new event each time, made here: several streams may wait for the same one.
-                drained, self._drained = self._drained, trio.Event()
-                drained.set()
+                if self._out:
+                    data = b"".join(self._out)
+                    self._out = []
+                    self._is_writing = True
+                    await self._stream.send_all(data)
+                    self._is_writing = False
+                    self._sent(len(data))
         except trio.BrokenResourceError:
             scope.cancel()
 
@@ -222,6 +259,8 @@ class Server:
         self._path = path
         self._operations = Operations(executor)
         self._connections_count = 0
+        self._unwritten: set[Connection] = set()
+        executor.committer.after_commit = self._write
         self._log = structlog.get_logger("promissory.admin")
         self._socket = _listen(path)
 
@@ -256,11 +295,16 @@ class Server:
             return
         self._connections_count += 1
         try:
-            await Connection(stream, self._operations, self._executor, config, peer).serve()
+            await Connection(stream, self._operations, self._executor, config, peer, self._unwritten).serve()
         except* Exception as group:
             self._log.exception("connection_failed", peer=peer, exc_info=group)
         finally:
             self._connections_count -= 1
+
+    def _write(self) -> None:
+        """Write what has gathered on all connections."""
+        while self._unwritten:
+            self._unwritten.pop().write()
 
     def close(self) -> None:
         """Remove the socket."""

@@ -329,6 +329,47 @@ async def test_requests_wait_for_who_does_not_read(tmp_path: Path, recorded: lis
                 assert len((await client.answer(n))["ok"]["result"]) > WORDS * WORD_BYTES
 
 
+async def test_results_come_whole_to_who_reads_late(tmp_path: Path, recorded: list[Recorded]) -> None:
+    """Results that a client takes only in part come whole later, each once, although more of them follow."""
+    async with (
+        serving(tmp_path, [Tally]) as (_, path),
+        raw(path) as client,
+        trio.open_nursery() as nursery,
+    ):
+        requests = [
+            invoke(n, f"tally/late-{n % 4}", "say", b'["' + b"%d" % (n % 10) * WORD_BYTES + b'"]') for n in range(WORDS)
+        ]
+        nursery.start_soon(client.send, *requests)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert recorded[0].most_unsent_bytes > WORD_BYTES, "more than it takes"
+        seen: list[int] = []
+        while len(seen) < WORDS:
+            message = await client.receive()
+            assert message is not None
+            assert message["ok"]["result"] == b'"' + b"%d" % (message["id"] % 10) * WORD_BYTES + b'"'
+            seen.append(message["id"])
+        assert sorted(seen) == list(range(WORDS))
+
+
+async def test_answers_leave_before_the_next_commit_is_prepared(tmp_path: Path, recorded: list[Recorded]) -> None:
+    """What a commit lets out is written when it is durable: it does not wait for the rows of the next one."""
+    async with serving(tmp_path, [Tally]) as (running, path), raw(path) as client:
+        committer = running.committer
+        hand_over = committer._submit
+        held_bytes: list[int] = []
+
+        def submit(*args: Any) -> None:
+            held_bytes.extend(connection._unsent_bytes for connection in recorded)
+            hand_over(*args)
+
+        committer._submit = submit
+        await client.send(*(invoke(n, f"tally/{n}", "say", b'["x"]') for n in range(200)))
+        for n in range(200):
+            await client.answer(n)
+        assert len(held_bytes) > 1
+        assert not any(held_bytes)
+
+
 @pytest.mark.parametrize("how", ["close", "half-close", "in a frame"])
 async def test_whoever_goes_away_is_forgotten(tmp_path: Path, recorded: list[Recorded], how: str) -> None:
     """A client that goes away leaves nothing behind: no watcher, no task, no connection."""
