@@ -61,4 +61,4 @@ bench-peers: $(VENV)/.installed $(PEER)/.installed
 	$(BIN)/python -m bench.peers
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(PEER) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -35,7 +35,8 @@ async def suspend(client: Client, numbers: range) -> None:
             nursery.start_soon(one_after_another)
     while True:
         metrics = await client.request("metrics")
-        if metrics["effects_performed"] >= len(numbers) and not metrics["effects_in_flight"]:
+        performed_count = metrics["counters"]["effects_performed"]
+        if performed_count >= len(numbers) and not metrics["gauges"]["effects_in_flight"]:
             return
         await trio.sleep(POLL_SECONDS)
 
