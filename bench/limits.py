@@ -85,19 +85,21 @@ class _Echo:
 
     def __init__(self) -> None:
         self.config = Config()
+        self.unwritten: set[Connection] = set()
 
     def perform(self, op: object, fields: dict[str, Any], reply: Any) -> None:
         reply.ok(ANSWER)
 
     def run_ready(self) -> None:
-        pass
+        while self.unwritten:
+            self.unwritten.pop().write()
 
 
 async def _serve_echo(path: str) -> None:
     echo: Any = _Echo()
 
     async def serve(stream: trio.SocketStream) -> None:
-        await Connection(stream, echo, echo, echo.config, "echo").serve()
+        await Connection(stream, echo, echo, echo.config, "echo", echo.unwritten).serve()
 
     listening = trio.socket.socket(trio.socket.AF_UNIX)
     await listening.bind(path)

@@ -1,4 +1,4 @@
-"""The bench itself, on little work: a figure that nobody can take any more is found here, not on the day it is needed."""
+"""The bench itself, on little work: a figure that cannot be taken any more is found here, not when it is needed."""
 
 from __future__ import annotations
 
