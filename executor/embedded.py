@@ -17,8 +17,8 @@ from typing import Any
 
 import trio
 
-from executor.asker import Asker
-from executor.client_link import Disconnected
+from executor.client.asker import Asker
+from executor.client.link import Disconnected
 from executor.config import Config
 from executor.core import Executor, running
 from executor.operations import Operations

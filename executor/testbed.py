@@ -17,8 +17,8 @@ import msgspec
 import trio
 import trio.testing
 
-from executor.asker import Asker
-from executor.client_link import Disconnected
+from executor.client.asker import Asker
+from executor.client.link import Disconnected
 from executor.committer import Changes, Commit
 from executor.config import Config
 from executor.core import Executor

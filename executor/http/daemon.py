@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import ByteStream
 from starlette.types import Receive
 
-from executor.client_link import Disconnected, open_stream
+from executor.client.link import Disconnected, open_stream
 from executor.http.background import spawn
 from executor.http.link import SharedLink
 from executor.http.refusals import AdminError

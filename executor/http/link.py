@@ -12,7 +12,7 @@ from typing import Any
 from anyio.abc import ByteStream
 from starlette.types import Receive
 
-from executor.client_link import UNSENT_BYTES_MAX, Disconnected, Link
+from executor.client.link import UNSENT_BYTES_MAX, Disconnected, Link
 from executor.frames import FrameReader, encode_frame
 from executor.http.refusals import AdminError
 from executor.http.vigil import Vigil

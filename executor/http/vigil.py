@@ -10,7 +10,7 @@ from __future__ import annotations
 import anyio
 from starlette.types import Receive
 
-from executor.client_wait import Waiter
+from executor.client.wait import Waiter
 from executor.http.background import spawn
 from executor.http.refusals import ClientGone
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, assert_type
 from attrs import define, field
 
 import workers
-from executor.asker import Asker
+from executor.client.asker import Asker
 from workers.promises import (
     DurablePromise,
     PromiseOutcome,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import workers
-from executor.asker import Asker
+from executor.client.asker import Asker
 from tests.typing.right import Interface, Mailer, Order, PurchaseHistory
 from workers.promises import awakeable, durable_promise, reject_awakeable, resolve_awakeable
 

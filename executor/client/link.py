@@ -15,7 +15,7 @@ from typing import Any, cast
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
 
-from executor.client_wait import Waiter, waiter_class
+from executor.client.wait import Waiter, waiter_class
 from executor.frames import FrameReader, MalformedFrame, encode_frame
 from executor.wire import error_from_wire
 from oplog.errors import PromissoryError

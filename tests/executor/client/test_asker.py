@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 import workers
-from executor.asker import Asker
+from executor.client.asker import Asker
 from oplog.errors import BadArguments, BadHandler, TerminalError
 
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 import anyio
 from anyio.abc import ByteStream
 
-from executor.client_link import READ_BYTES, Disconnected, open_stream, value_of
+from executor.client.link import READ_BYTES, Disconnected, open_stream, value_of
 from executor.frames import FrameReader, MalformedFrame, encode_frame
 from oplog.errors import PromissoryError
 

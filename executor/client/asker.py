@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from executor.client_link import Disconnected
-from executor.client_promise import ClientPromise, settled_payload
+from executor.client.link import Disconnected
+from executor.client.promise import ClientPromise, settled_payload
 from oplog.errors import BadArguments, TerminalError
 from workers.definition import Worker
 from workers.promises import Payload

@@ -1,12 +1,4 @@
-"""The client of an executor: everything that can be asked of one over its admin socket, under trio or asyncio.
-
-    async with executor.connect("promissory-data/admin.sock") as client:
-        await client.invoke("worker://approval/order-7", "submit", {"order_id": "7"})
-
-Arguments and results are JSON, payloads of promises are bytes. A client may be used from many tasks at once; their
-requests travel together on one connection and are answered in any order, but two for one worker are taken in the
-order in which they were made.
-"""
+"""`connect`, and the `Client` that it gives: the operations of the admin protocol on one connection."""
 
 from __future__ import annotations
 
@@ -17,11 +9,9 @@ from typing import Any
 
 import anyio
 
-from executor.asker import Asker
-from executor.client_link import Disconnected, Link, open_stream
-from executor.client_stream import ItemStream
-
-__all__ = ["Client", "Disconnected", "ItemStream", "connect"]
+from executor.client.asker import Asker
+from executor.client.link import Link, open_stream
+from executor.client.stream import ItemStream
 
 
 @asynccontextmanager
