@@ -17,13 +17,13 @@ import structlog
 import trio
 
 from executor.addressing import Addressing
-from executor.asks import Asks
-from executor.calls import Calls
-from executor.cancelling import Cancelling
+from executor.calling.asks import Asks
+from executor.calling.calls import Calls
+from executor.calling.cancelling import Cancelling
+from executor.calling.deadlocks import Deadlocks
 from executor.committer import LINGER_SECONDS, Commit, Committer, CommitThread, inline
 from executor.config import Config
 from executor.creation import Creation
-from executor.deadlocks import Deadlocks
 from executor.deletion import Deletion
 from executor.effects import Effects
 from executor.engine import Engine

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from executor.asks import Asks
-from executor.calls import Calls
+from executor.calling.asks import Asks
+from executor.calling.calls import Calls
 from executor.effects import Effects
 from executor.promises import Promises
 from executor.record import Record

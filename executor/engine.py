@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from executor.calls import Calls
-from executor.deadlocks import Deadlocks
+from executor.calling.calls import Calls
+from executor.calling.deadlocks import Deadlocks
 from executor.deletion import Deletion
 from executor.hostcalls import HostCalls
 from executor.metrics import Histogram

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from executor.addressing import Addressing
-from executor.asks import Asks
-from executor.calls import Calls
-from executor.cancelling import Cancelling
+from executor.calling.asks import Asks
+from executor.calling.calls import Calls
+from executor.calling.cancelling import Cancelling
 from executor.effects import Effects
 from executor.metrics import Histogram
 from executor.promises import Promises, settled_at

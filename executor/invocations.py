@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from executor.callees import is_misnamed, naming_error
+from executor.calling.callees import is_misnamed, naming_error
 from executor.config import Config
 from executor.creation import Creation
 from executor.notes import paused_error

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from executor.callees import call_failure, handler_of
+from executor.calling.callees import call_failure, handler_of
 from executor.config import Config
 from executor.creation import Creation
 from executor.record import Record

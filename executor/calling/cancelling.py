@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.calls import Calls
+from executor.calling.calls import Calls
 from executor.notes import Notes
 from executor.record import Record
 from executor.residents import Activation, Residents

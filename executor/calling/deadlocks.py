@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from executor.calls import Calls
-from executor.cycles import UNREAD, Unread, stuck
+from executor.calling.calls import Calls
+from executor.calling.cycles import UNREAD, Unread, stuck
 from executor.residents import Activation, Residents
 from oplog.errors import CallCycleError
 from oplog.ids import OplogIndex, WorkerId

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import workers
-from executor.cycles import UNREAD, Unread, stuck
+from executor.calling.cycles import UNREAD, Unread, stuck
 from oplog.errors import CallCycleError
 
 Edges = tuple[tuple[int, ...], ...]

@@ -5,8 +5,8 @@ What is asked has no effect, so after a crash or a failed commit it is simply as
 
 from __future__ import annotations
 
-from executor.callees import call_failure, handler_of
-from executor.calls import Calls
+from executor.calling.callees import call_failure, handler_of
+from executor.calling.calls import Calls
 from executor.queries import Queries
 from executor.registry import Registry
 from executor.residents import Activation, Residents

@@ -19,7 +19,7 @@ import workers
 from executor.config import Config
 from executor.testing import Promissory
 from oplog.errors import CallCycleError, StoreFailed, TerminalError
-from tests.executor.actors import ATTEMPTS, TO_A, TO_B, TO_C, Actor, call_later, call_now
+from tests.executor.calling.actors import ATTEMPTS, TO_A, TO_B, TO_C, Actor, call_later, call_now
 from tests.seams import Seam, through
 
 Outcomes = list[tuple[float, Any]]

@@ -1,0 +1,1 @@
+"""Workers that reach workers: calls, asks and cancelling, and the end of waits for one another that have none."""
