@@ -8,7 +8,7 @@ batches that wait for their commit before they look at LMDB. Whatever leaves the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from oplog import fold
 from oplog.codec import decode_entries, decode_entry, encode_entry
@@ -140,14 +140,16 @@ class Record:
         """
         count = last - first + 1
         rows = self.environment.read_run(_OPLOG, oplog_key(ordinal, first), count)
-        found: list[Entry] | None = None
+        decoded: tuple[list[Entry], Sequence[int]] | None = None
         # The right number of rows and the right last one: no index is missing, and all are durable.
         if len(rows) == count and rows[-1][0] == oplog_key(ordinal, last):
-            found = decode_entries(rows)
-        if found is None:
-            found = [self.entry(ordinal, index) for index in range(first, last + 1)]
-        for at, entry in enumerate(found):
-            if type(entry) is Ended and type(entry.outcome) is SameAs:
+            decoded = decode_entries(rows)
+        if decoded is None:
+            decoded = [self.entry(ordinal, index) for index in range(first, last + 1)], range(count)
+        found, same = decoded
+        for at in same:
+            entry = found[at]
+            if type(entry) is Ended:
                 found[at] = self.outcome(ordinal, entry)
         return found
 

@@ -249,8 +249,7 @@ class Residents:
             if kind is Started or kind is Invoked:
                 open_[index] = entry
             elif kind is Ended or kind is Abandoned:
-                if type(open_.get(entry.start)) is Started:  # type: ignore[attr-defined]
-                    del open_[entry.start]  # type: ignore[attr-defined]
+                open_.pop(entry.start, None)  # type: ignore[attr-defined]
             elif kind is Completed:
                 open_.pop(entry.invocation, None)  # type: ignore[attr-defined]
             elif kind is Settled or kind is Deleted:

@@ -16,7 +16,7 @@ import cbor2
 import msgspec
 
 from oplog.cbor import dumps
-from oplog.entries import AnyEntry, Entry, Request
+from oplog.entries import AnyEntry, Ended, Entry, Request, SameAs
 from oplog.errors import NewerFormat, OplogCorrupt
 from oplog.shortcut import reader
 
@@ -66,16 +66,25 @@ def decode_entry(key: bytes, record: bytes) -> Entry:
         raise OplogCorrupt(f"unknown kind or fields: {error}") from None
 
 
-def decode_entries(rows: Iterable[tuple[bytes, bytes]]) -> list[Entry] | None:
-    """Return the entries of many keys and records; None if one cannot be read, which `decode_entry` then explains."""
+def decode_entries(rows: Iterable[tuple[bytes, bytes]]) -> tuple[list[Entry], list[int]] | None:
+    """Return the entries of many keys and records, and where among them are those that say `SameAs`.
+
+    None if one cannot be read, which `decode_entry` then explains.
+    """
     found: list[Entry] = []
+    same: list[int] = []
     read, append = _read, found.append
     try:
         for key, record in rows:
-            append(read(key, record) or decode_entry(key, record))
+            entry = read(key, record)
+            if entry is None:
+                entry = decode_entry(key, record)
+                if type(entry) is Ended and type(entry.outcome) is SameAs:
+                    same.append(len(found))
+            append(entry)
     except (OplogCorrupt, NewerFormat):
         return None
-    return found
+    return found, same
 
 
 def _decode_request(body: bytes) -> Request:

@@ -20,8 +20,10 @@ REQUEST_BYTES_MAX = 64
 """Longer requests are not remembered."""
 _REMEMBERED_MAX = 1_024
 
-_START = struct.Struct(">BIBBBQB")
-"""Version, checksum; head of the array, kind, head of the timestamp, timestamp; head of the index."""
+_START = struct.Struct(">BIHBQB")
+"""Version, checksum; head of the array and kind, head of the timestamp, timestamp; head of the index."""
+_STARTED, _ENDED, _COMPLETED = 0x8403, 0x8404, 0x8407
+"""An array of four whose first is the kind."""
 _BODY_AT = 5
 _AFTER_INDEX_AT = _START.size
 """Where what follows an index below 24 begins; a greater one takes 1, 2 or 4 bytes more."""
@@ -42,8 +44,8 @@ def reader(version: int, decode_request: Callable[[bytes], Request]) -> Callable
         at = _AFTER_INDEX_AT
         if size < at + 3:
             return None
-        found, checksum, array, kind, width, time, index = _START.unpack_from(record)
-        if found != version or array != 0x84 or width != 0x1B or not 0xFFFF_FFFF < time <= INDEX_MAX:
+        found, checksum, kind, width, time, index = _START.unpack_from(record)
+        if found != version or width != 0x1B or not 0xFFFF_FFFF < time <= INDEX_MAX:
             return None
         if index == 25:
             index = record[at] << 8 | record[at + 1]
@@ -64,9 +66,9 @@ def reader(version: int, decode_request: Callable[[bytes], Request]) -> Callable
             return None
         if not index or size < at + 3 or crc32(key + record[_BODY_AT:]) != checksum:
             return None
-        if kind == 3:
+        if kind == _STARTED:
             return Started(time, index, remembered(record[at:])) if size - at <= REQUEST_BYTES_MAX else None
-        if (kind != 4 and kind != 7) or record[at : at + 2] != _VALUE:
+        if (kind != _ENDED and kind != _COMPLETED) or record[at : at + 2] != _VALUE:
             return None
         length = record[at + 2] - 0x40
         at += 3
@@ -80,6 +82,6 @@ def reader(version: int, decode_request: Callable[[bytes], Request]) -> Callable
             value = Value(None)
         else:
             return None
-        return Ended(time, index, value) if kind == 4 else Completed(time, index, value)
+        return Ended(time, index, value) if kind == _ENDED else Completed(time, index, value)
 
     return read

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import weakref
 from collections.abc import Awaitable, Callable
 from types import FunctionType
 from typing import Any, TypeVar, TypeVarTuple, Unpack, get_type_hints, overload
@@ -34,11 +35,11 @@ _ATOMS = frozenset({str, int, float, bool, bytes, type(None), complex, PromiseId
 class Shape:
     """What is known of a function before it is called."""
 
-    __slots__ = ("identity", "is_async", "request", "result")
+    __slots__ = ("function", "is_async", "request", "result")
 
-    def __init__(self, identity: int, request: Run, is_async: bool, result: Result) -> None:
-        self.identity = identity
-        """`id` of the function: asking it for its code would raise an audit event at every call."""
+    def __init__(self, request: Run, is_async: bool, result: Result) -> None:
+        self.function: Callable[[], Any] = lambda: None
+        """Returns the function in whose attribute this is kept; `id` or its code would be an audit event each time."""
         self.request = request
         self.is_async = is_async
         self.result = result
@@ -121,11 +122,11 @@ def run(
     here = context if context.__class__ is Machine else machine()
     shape: Shape | None = getattr(function, _SHAPE, None)
     # A wrapper made by `functools.wraps` has the attributes of what it wraps.
-    if shape is None or shape.identity != id(function):
+    if shape is None or shape.function() is not function:
         shape = _learn(function)
     if timeout is not None:
         microseconds(timeout)
-    copies = args if _ATOMS.issuperset(map(type, args)) else copy.deepcopy(args)
+    copies = args if not args or _ATOMS.issuperset(map(type, args)) else copy.deepcopy(args)
     request = shape.request if name is None else Run(_checked(name))
     future = here.start(request, len(request.name), shape.result.decode)
     here.open_runs[future._start] = RunCall(function, copies, request.name, retry or _DEFAULT_RETRY, timeout, shape)
@@ -143,6 +144,7 @@ def _learn(function: Callable[..., Any]) -> Shape:
     """Examine a function, and note what was found where the next call finds it quickly."""
     shape = _examine(function)
     if type(function) is FunctionType:
+        shape.function = weakref.ref(function)
         setattr(function, _SHAPE, shape)
     return shape
 
@@ -160,7 +162,7 @@ def _examine(function: Callable[..., Any]) -> Shape:
     if not hasattr(plain, "__qualname__"):
         plain = type(plain).__call__
     name = plain.__qualname__.removesuffix(".__call__")
-    return Shape(id(function), Run(name), inspect.iscoroutinefunction(plain), _result(name, plain))
+    return Shape(Run(name), inspect.iscoroutinefunction(plain), _result(name, plain))
 
 
 def _result(name: str, annotated: Any) -> Result:
