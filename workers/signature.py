@@ -211,7 +211,8 @@ def parameters_of(where: str, function: Callable[..., Any], hints: Mapping[str, 
     """Return the parameters of a method, `self` left out.
 
     Raises:
-      BadHandler: one takes `*args` or `**kwargs`, has a mutable default, or an annotation that cannot be converted.
+      BadHandler: one takes `*args` or `**kwargs`, has a mutable default, or an annotation that cannot be converted;
+        or two different types in them have one name.
     """
     found: list[Parameter] = []
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
@@ -226,7 +227,12 @@ def parameters_of(where: str, function: Callable[..., Any], hints: Mapping[str, 
         value = parameter.default
         check_default(f"{where}: parameter `{parameter.name}`", value)
         found.append(Parameter(parameter.name, annotation, functools.partial(same, value), value, keyword))
-    return Parameters(where, found)
+    parameters = Parameters(where, found)
+    try:
+        parameters.schema()
+    except KeyError as error:
+        raise BadHandler(f"{where}: its parameters cannot be described: {_named_twice(error)}") from None
+    return parameters
 
 
 def hints_of(where: str, annotated: Any) -> dict[str, Any]:
@@ -252,6 +258,10 @@ def check_annotation(where: str, annotation: Any) -> None:
         if foreign is None:
             msgspec.json.Decoder(annotation)
             msgspec.json.schema(annotation)
+    except KeyError as error:
+        raise BadHandler(
+            f"{where}: its annotation {name_of(annotation)} cannot be described: {_named_twice(error)}"
+        ) from None
     except (TypeError, NameError, AttributeError, ValueError, RecursionError) as error:
         raise BadHandler(f"{where}: its annotation {name_of(annotation)} cannot be converted: {error}") from None
     if foreign is not None:
@@ -259,6 +269,12 @@ def check_annotation(where: str, annotation: Any) -> None:
             f"{where}: its annotation {name_of(annotation)} cannot be converted: {name_of(foreign)} is neither a "
             "builtin nor an attrs class, a dataclass, an enum or the like"
         )
+
+
+def _named_twice(error: KeyError) -> str:
+    """Say what it means that msgspec, which names the parts of a schema after their types, misses one of them."""
+    kind = error.args[0]
+    return f"two types are named {kind.__module__}.{getattr(kind, '__qualname__', kind)}"
 
 
 def check_default(where: str, value: Any) -> None:

@@ -165,6 +165,18 @@ def test_recursive_annotations_are_examined_once() -> None:
         check_annotation("here", dict[str, object])
 
 
+@pytest.mark.parametrize("shape", ["parameters", "within one"])
+def test_two_types_of_one_name_are_refused(shape: str) -> None:
+    """Two types that nobody who reads a schema could tell apart are refused where the handler is defined."""
+    first, second = (msgspec.defstruct("Thing", [("value", kind)]) for kind in (int, str))
+    hints = {"a": first, "b": second} if shape == "parameters" else {"a": dict[str, first] | list[second]}
+
+    def takes(self: Any, a: Any, b: Any = None) -> None: ...
+
+    with pytest.raises(BadHandler, match=r"w\.takes.* two types are named .*\.Thing"):
+        parameters_of("w.takes", takes, hints)
+
+
 @define
 class Tree:
     children: list[Tree]
