@@ -125,16 +125,11 @@ class Link:
           Disconnected: the connection is lost, before or while waiting.
           PromissoryError: the executor's error, of the class that its code names.
         """
-        number = next(self._numbers)
-        frame = encode_frame({"id": number, "op": op, **fields})
         while self._unsent_bytes > UNSENT_BYTES_MAX and self._lost is None:
             await self._written.wait()
         if self._lost is not None:
             raise Disconnected(self._lost)
-        if self._waiting or self._unsent or self._writing:
-            self._append(frame)
-        else:
-            self._send_at_once(frame)
+        number = self._post(op, fields)
         waiter = self._waiting[number] = self._waiter(on_item)
         try:
             await waiter.wait()
@@ -143,6 +138,16 @@ class Link:
         if waiter.error is not None:
             raise waiter.error
         return value_of(cast("dict[str, Any]", waiter.answer))
+
+    def _post(self, op: str, fields: Mapping[str, Any]) -> int:
+        """Have a request written and return its number."""
+        number = next(self._numbers)
+        frame = encode_frame({"id": number, "op": op, **fields})
+        if self._waiting or self._unsent or self._writing:
+            self._append(frame)
+        else:
+            self._send_at_once(frame)
+        return number
 
     def _append(self, frame: bytes) -> None:
         if not self._unsent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,13 @@ class Daemon:
         self.life = 0
         """Counts the times that it was found: what was known of it before may have changed."""
 
-    async def request(
+    def request(
         self,
         op: str,
         fields: Mapping[str, Any],
         receive: Receive | None = None,
         on_item: Callable[[Any], None] | None = None,
-    ) -> Any:
+    ) -> Awaitable[Any]:
         """Perform an operation of the admin protocol and return its value; the arguments are those of `ask`.
 
         Raises:
@@ -54,7 +54,16 @@ class Daemon:
         """
         for link in self._links:
             if link.waiting_count < WAITING_MAX:
-                return await link.ask(op, fields, receive, on_item)
+                return link.ask(op, fields, receive, on_item)
+        return self._request_anew(op, fields, receive, on_item)
+
+    async def _request_anew(
+        self,
+        op: str,
+        fields: Mapping[str, Any],
+        receive: Receive | None,
+        on_item: Callable[[Any], None] | None,
+    ) -> Any:
         link = await self._connected()
         return await link.ask(op, fields, receive, on_item)
 

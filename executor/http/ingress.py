@@ -6,6 +6,7 @@ arguments and results pass through as the bytes that they are.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,19 +26,19 @@ class Ingress:
         self._daemon = daemon
         self._table = table
 
-    async def answer(self, exchange: Exchange) -> Answer:
+    def answer(self, exchange: Exchange) -> Awaitable[Answer]:
         """Answer a request on the plain form of the path."""
         segments = exchange.segments
         is_send = len(segments) > 2 and segments[-1] == "send"
-        return await self._answer(exchange, segments[:-1] if is_send else segments, is_send)
+        return self._answer(exchange, segments[:-1] if is_send else segments, is_send)
 
-    async def call(self, exchange: Exchange) -> Answer:
+    def call(self, exchange: Exchange) -> Awaitable[Answer]:
         """Answer `/restate/call/…`."""
-        return await self._answer(exchange, exchange.segments[2:], is_send=False)
+        return self._answer(exchange, exchange.segments[2:], is_send=False)
 
-    async def send(self, exchange: Exchange) -> Answer:
+    def send(self, exchange: Exchange) -> Awaitable[Answer]:
         """Answer `/restate/send/…`."""
-        return await self._answer(exchange, exchange.segments[2:], is_send=True)
+        return self._answer(exchange, exchange.segments[2:], is_send=True)
 
     async def _answer(self, exchange: Exchange, segments: list[str], is_send: bool) -> Answer:
         if not 2 <= len(segments) <= 3:

@@ -55,19 +55,14 @@ class SharedLink(Link):
           AdminError: the executor's error, or that it is away.
           ClientGone: the client hung up; the executor was told that nobody waits any more.
         """
-        number = next(self._numbers)
-        try:
-            frame = encode_frame({"id": number, "op": op, **fields})
-        except PromissoryError as error:
-            raise AdminError(error.kind, error.message) from None
         while self._unsent_bytes > UNSENT_BYTES_MAX and self._lost is None:
             await self._written.wait()
         if self._lost is not None:
             raise AdminError(Disconnected.kind, self._lost)
-        if self._waiting or self._unsent or self._writing:
-            self._append(frame)
-        else:
-            self._send_at_once(frame)
+        try:
+            number = self._post(op, fields)
+        except PromissoryError as error:
+            raise AdminError(error.kind, error.message) from None
         waiter = self._waiting[number] = self._waiter(on_item)
         if receive is not None:
             self._vigil.begin(waiter, receive)

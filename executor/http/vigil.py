@@ -7,6 +7,8 @@ nothing, ten thousand long ones a small task each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import anyio
 from starlette.types import Receive
 
@@ -23,7 +25,7 @@ class Vigil:
 
     def __init__(self) -> None:
         self._young: dict[Waiter, tuple[int, Receive]] = {}
-        self._watched: dict[Waiter, anyio.CancelScope] = {}
+        self._watched: dict[Waiter, Callable[[], object]] = {}
         self._tick = 0
         self._is_ticking = False
 
@@ -37,9 +39,9 @@ class Vigil:
     def end(self, waiter: Waiter) -> None:
         """Forget a waiter."""
         if self._young.pop(waiter, None) is None:
-            scope = self._watched.pop(waiter, None)
-            if scope is not None:
-                scope.cancel()
+            cancel = self._watched.pop(waiter, None)
+            if cancel is not None:
+                cancel()
 
     async def _age(self) -> None:
         try:
@@ -50,15 +52,13 @@ class Vigil:
                     if since >= self._tick - 1:
                         break  # they are in the order in which they came
                     del self._young[waiter]
-                    scope = self._watched[waiter] = anyio.CancelScope()
-                    spawn(self._watch, scope, waiter, receive)
+                    self._watched[waiter] = spawn(self._watch, waiter, receive)
         finally:
             self._is_ticking = False
 
-    async def _watch(self, scope: anyio.CancelScope, waiter: Waiter, receive: Receive) -> None:
-        with scope:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            if waiter.answer is None and waiter.error is None:
-                waiter.error = ClientGone()
-                waiter.wake()
+    async def _watch(self, waiter: Waiter, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if waiter.answer is None and waiter.error is None:
+            waiter.error = ClientGone()
+            waiter.wake()
