@@ -15,6 +15,7 @@ from oplog.ids import WorkerId, check_component, resolve_component, split_worker
 from workers.definition import Worker
 from workers.futures import DurableFuture
 from workers.host import machine, microseconds
+from workers.nesting import ARGUMENTS_NESTING_MAX, encode
 from workers.stub import Target, make_stub, method_of
 
 P = ParamSpec("P")
@@ -25,7 +26,6 @@ _SCHEME = "worker://"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _decode_text = msgspec.json.Decoder(str).decode
 
@@ -163,7 +163,7 @@ def _named(uri: str, function: str, args: tuple[Any, ...]) -> Target:
     try:
         worker_id = _worker_id(uri)
         function.encode()
-        params = _encode(args)
+        params = encode(args, ARGUMENTS_NESTING_MAX)
     except BadArguments as error:
         raise CallError(error.message, 400) from None
     except Exception as error:  # a value's own hooks may raise anything

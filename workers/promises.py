@@ -30,11 +30,11 @@ from oplog.ids import DURABLE_PROMISE, AwakeableId, OplogIndex, WorkerId, check_
 from workers.futures import DurableFuture, HostCall, Task
 from workers.host import machine, microseconds
 from workers.machine import Machine
+from workers.nesting import NESTING_MAX, encode, nested_too_deep
 from workers.signature import check_annotation, name_of
 
 T = TypeVar("T")
 
-_encode = msgspec.json.Encoder().encode
 _decode_bool = msgspec.json.Decoder(bool).decode
 _decode_index = msgspec.json.Decoder(OplogIndex | None).decode
 
@@ -262,10 +262,10 @@ class Payload:
         """Return a value as JSON.
 
         Raises:
-          TerminalError: it has no such form, or does not fit the annotation.
+          TerminalError: it has no such form, is nested too deeply, or does not fit the annotation.
         """
         try:
-            data = _encode(value)
+            data = encode(value)
         except MemoryError:
             raise
         except Exception as error:  # a value's own hooks may raise anything
@@ -278,9 +278,12 @@ class Payload:
         """Return the value of a payload; an empty one is None.
 
         Raises:
-          TerminalError: it does not fit the annotation; the message says where.
+          TerminalError: it is nested too deeply or does not fit the annotation; the message says where.
         """
         try:
+            deep = nested_too_deep(data) if data else 0
+            if deep:
+                raise ValueError(f"nested {deep} deep, the limit is {NESTING_MAX}")
             return self._decode(data or b"null")
         except MemoryError:
             raise

@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from oplog.errors import BadArguments, BadHandler, TerminalError
+from workers.nesting import ARGUMENTS_NESTING_MAX, NESTING_MAX, encode, nested_too_deep
 from workers.schema import json_schema
 
 _encode = msgspec.json.Encoder().encode
@@ -80,8 +81,11 @@ class Parameters:
         """Return the JSON array to record for a JSON array (the very same bytes) or a JSON object by name.
 
         Raises:
-          BadArguments: it is no JSON, an argument is missing or unknown, or a value does not fit.
+          BadArguments: it is no JSON, an argument is missing or unknown, nested too deeply, or a value does not fit.
         """
+        deep = nested_too_deep(params, ARGUMENTS_NESTING_MAX)
+        if deep:
+            raise BadArguments(f"{self.where}: an argument is nested {deep - 1} deep, the limit is {NESTING_MAX}")
         if params.lstrip()[:1] == b"{":
             params = self._as_array(params)
         self.decode(params)
@@ -91,7 +95,7 @@ class Parameters:
         """Return the JSON array to record for the arguments of a call in Python; their types are not looked at.
 
         Raises:
-          BadArguments: they do not fit the signature, or one has no form as data.
+          BadArguments: they do not fit the signature, or one has no form as data or is nested too deeply.
         """
         given: Any = args
         if kwargs or len(args) not in self._at_once:
@@ -103,7 +107,7 @@ class Parameters:
                 raise BadArguments(f"{self.where}: argument `{min(twice)}` is given twice")
             given |= kwargs
         try:
-            data = _encode(given)
+            data = encode(given, ARGUMENTS_NESTING_MAX)
         except Exception as error:  # a value's own hooks may raise anything
             raise BadArguments(f"{self.where}: the arguments cannot be written as JSON: {error}") from None
         return data if given is args else self._as_array(data)
@@ -185,12 +189,15 @@ class Result:
         """Return the value as JSON.
 
         Raises:
-          TerminalError: it cannot be encoded, or does not fit the annotation; the message says what.
+          TerminalError: it cannot be encoded, is nested too deeply, or does not fit the annotation; the message says
+            what.
         """
         annotation = self.annotation
         try:
-            data = _encode(value)
-            if annotation is not Any and (type(value) is not annotation or annotation not in _CERTAIN):
+            if type(value) is annotation and annotation in _CERTAIN:
+                return _encode(value)
+            data = encode(value)
+            if annotation is not Any:
                 self.decode(data)
         except Exception as error:
             raise TerminalError(f"the result does not fit {name_of(self.annotation)}: {error}") from None
