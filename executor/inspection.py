@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import msgspec
@@ -34,8 +35,16 @@ PROMISE_STATES = ("pending", "resolved", "rejected", "deleted")
 INVOCATION_STATUSES = ("scheduled", "pending", "running", "completed", "failed")
 
 
+_TIME_CHARACTERS = 13
+"""The characters of a UUIDv7 that hold its time."""
+
+
 class Inspection:
-    """Rows for people and scripts, as maps of the admin protocol."""
+    """Rows for people and scripts, as maps of the admin protocol.
+
+    Lists that look at more rows than they are asked for give None for each of the others, so that whoever goes through
+    one can let others have their turn.
+    """
 
     def __init__(self, record: Record, registry: Registry) -> None:
         self._env = record.environment
@@ -83,39 +92,74 @@ class Inspection:
 
     def workers(
         self, status: str | None = None, component: str | None = None, name: str = "", after: WorkerId | None = None
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[dict[str, Any] | None]:
         """Iterate over the workers, by age.
 
         Args:
           status: only those with this one.
           component: only those of this one, given by name or id.
           name: only those whose names begin so.
-          after: only those younger than this one.
+          after: only those younger than this one, which may have been deleted.
 
         Raises:
           BadArguments: there is no such status.
-          NotFound: the worker to go on from is gone.
+          NotFound: there never was such a worker to go on from.
         """
         _check("status", status, WORKER_STATUSES)
         wanted = None if component is None else self._registry.worker_id(f"{component}/-").component_id
-        first = b"" if after is None else worker_key(self._row(after).ordinal + 1)
+        first = b""
+        if after is not None:
+            last = self._trace(after)
+            first = (yield from self._place(after)) if last is None else worker_key(last.ordinal + 1)
         for key, raw in self._env.scan(Table.WORKERS, first):
             row = WorkerRow.decode(U64.unpack(key)[0], raw)
-            if not row.life or (wanted is not None and row.worker_id.component_id != wanted):
-                continue
-            if not row.worker_id.worker_name.startswith(name):
-                continue
-            if status is None or row.status == status:
+            if (
+                row.life
+                and (wanted is None or row.worker_id.component_id == wanted)
+                and row.worker_id.worker_name.startswith(name)
+                and (status is None or row.status == status)
+            ):
                 yield self._worker_map(row)
+            else:
+                yield None
 
     def _row(self, worker_id: WorkerId) -> WorkerRow:
+        row = self._trace(worker_id)
+        if row is None or not row.life:
+            raise self._unknown(worker_id)
+        return row
+
+    def _trace(self, worker_id: WorkerId) -> WorkerRow | None:
+        """Return the row of a worker; a deleted one keeps its own, only an ephemeral one leaves nothing."""
         raw = self._env.get(Table.WORKER_IDS, worker_id_key(worker_id))
         ordinal = None if raw is None else U64.unpack(raw)[0]
         row = None if ordinal is None else self._env.get(Table.WORKERS, worker_key(ordinal))
-        decoded = None if row is None or ordinal is None else WorkerRow.decode(ordinal, row)
-        if decoded is None or not decoded.life:
-            raise NotFound(f"there is no worker {self._registry.path_of(worker_id)}")
-        return decoded
+        return None if row is None or ordinal is None else WorkerRow.decode(ordinal, row)
+
+    def _unknown(self, worker_id: WorkerId) -> NotFound:
+        return NotFound(f"there is no worker {self._registry.path_of(worker_id)}")
+
+    def _place(self, gone: WorkerId) -> Generator[None, None, bytes]:
+        """Find where those begin that are younger than an ephemeral worker of which nothing is left.
+
+        Its name begins with the time of its creation. Those of the same millisecond may be older: they come again.
+
+        Raises:
+          NotFound: there never was such a worker.
+        """
+        component, name = self._registry.by_id(gone.component_id), gone.worker_name
+        if component is None or not component.ephemeral or not _is_uuid7(name):
+            raise self._unknown(gone)
+        first = b""
+        for key, raw in self._env.scan(Table.WORKERS):
+            yield None
+            ordinal = U64.unpack(key)[0]
+            other = WorkerRow.decode(ordinal, raw).worker_id
+            if other.component_id == gone.component_id:
+                if other.worker_name[:_TIME_CHARACTERS] >= name[:_TIME_CHARACTERS]:
+                    break
+                first = worker_key(ordinal + 1)
+        return first
 
     def _worker_map(self, row: WorkerRow) -> dict[str, Any]:
         shown: dict[str, Any] = {
@@ -144,27 +188,28 @@ class Inspection:
 
     def promises(
         self, state: str | None, component: str | None = None, after: PromiseId | None = None
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[dict[str, Any] | None]:
         """Iterate over the promises that were created as such, worker by worker.
 
         Args:
           state: only those in this one.
           component: only those of workers of this one, given by name or id.
-          after: only those that follow this one.
+          after: only those that follow this one, which may have been deleted.
 
         Raises:
           BadArguments: there is no such state.
-          NotFound: the worker of the promise to go on from is gone.
+          NotFound: there never was such a promise to go on from.
         """
         _check("state", state, PROMISE_STATES)
         wanted = None if component is None else self._registry.worker_id(f"{component}/-").component_id
-        first = b"" if after is None else oplog_key(self._row(after.worker_id).ordinal, after.oplog_idx + 1)
+        first = b"" if after is None else (yield from self._after(after))
         owner: WorkerRow | None = None
         for key, raw in self._env.scan(Table.PROMISES, first):
             ordinal, index = PAIR.unpack(key)
             row = PromiseRow.decode(raw)
             name = row.state.name.lower()
             if row.kind is not PromiseKind.PROMISE or (state is not None and name != state):
+                yield None
                 continue
             if owner is None or owner.ordinal != ordinal:
                 worker = self._env.get(Table.WORKERS, worker_key(ordinal))
@@ -172,6 +217,21 @@ class Inspection:
             if owner is not None and (wanted is None or owner.worker_id.component_id == wanted):
                 path = self._registry.path_of(owner.worker_id)
                 yield {"promise": f"{path}/{index}", "state": name, "created_at": rfc3339(row.created_at)}
+            else:
+                yield None
+
+    def _after(self, promise: PromiseId) -> Generator[None, None, bytes]:
+        """Find where the promises that follow one begin.
+
+        Raises:
+          NotFound: its worker has not come to its index, or never was.
+        """
+        row = self._trace(promise.worker_id)
+        if row is None:
+            return (yield from self._place(promise.worker_id))
+        if promise.oplog_idx > row.last:
+            raise NotFound(f"there is no promise {self._registry.path_of(promise.worker_id)}/{promise.oplog_idx}")
+        return oplog_key(row.ordinal, promise.oplog_idx + 1)
 
     # Invocations.
 
@@ -188,7 +248,7 @@ class Inspection:
             raise NotFound(f"there is no invocation {invocation}")
         return self._invocation_map(row, invocation.oplog_idx, promise)
 
-    def invocations(self, worker_id: WorkerId | None, status: str | None) -> Iterator[dict[str, Any]]:
+    def invocations(self, worker_id: WorkerId | None, status: str | None) -> Iterator[dict[str, Any] | None]:
         """Iterate over the invocations of one worker, or of all.
 
         Raises:
@@ -202,12 +262,15 @@ class Inspection:
             ordinal, index = PAIR.unpack(key)
             promise = PromiseRow.decode(raw)
             if promise.kind is not PromiseKind.INVOCATION:
+                yield None
                 continue
             if row is None or row.ordinal != ordinal:
                 worker = self._env.get(Table.WORKERS, worker_key(ordinal))
                 row = None if worker is None else WorkerRow.decode(ordinal, worker)
             if row is not None and (status is None or _invocation_status(row, index, promise) == status):
                 yield self._invocation_map(row, index, promise)
+            else:
+                yield None
 
     def _invocation_map(self, row: WorkerRow, index: int, promise: PromiseRow) -> dict[str, Any]:
         invoked = self._entry(row.ordinal, index)
@@ -299,6 +362,13 @@ def _invocation_status(row: WorkerRow, index: int, promise: PromiseRow) -> str:
     if promise.state is PromiseState.SCHEDULED:
         return "scheduled"
     return "running" if row.running == index else "pending"
+
+
+def _is_uuid7(name: str) -> bool:
+    try:
+        return uuid.UUID(name).version == 7 and str(uuid.UUID(name)) == name
+    except ValueError:
+        return False
 
 
 def _check(what: str, value: str | None, known: tuple[str, ...]) -> None:

@@ -34,6 +34,9 @@ class Reply(Protocol):
         """Have something called if the asker goes away before the answer."""
 
 
+TURN_ROWS = 64
+"""How many rows a list looks at in one turn of the event loop."""
+
 Stream: TypeAlias = Callable[[], Awaitable[None]]
 
 
@@ -59,19 +62,32 @@ class Group:
     def _when_durable(self, reply: Reply, value: Any) -> None:
         self._record.when_durable(lambda failure: reply.ok(value) if failure is None else reply.error(failure))
 
-    def _stream(self, reply: Reply, rows: Iterable[dict[str, Any]], limit: int | None) -> Stream:
+    def _stream(self, reply: Reply, rows: Iterable[dict[str, Any] | None], limit: int | None) -> Stream:
+        """Return what sends rows, up to a limit, and lets others have their turn.
+
+        Args:
+          reply: where they go.
+          rows: the rows; None stands for one that was looked at and is not asked for.
+          limit: how many are sent at most; None: all.
+
+        Raises:
+          BadArguments: the limit is negative.
+        """
         if limit is not None and limit < 0:
             raise BadArguments(f"limit {limit} is negative")
 
         async def send() -> None:
             try:
-                for count, row in enumerate(rows):
-                    if count == limit:
-                        reply.ok({"more": True})
-                        return
-                    reply.item(row)
-                    await reply.drained()
-                    if count % 64 == 63:
+                sent = 0
+                for looked_at, row in enumerate(rows, 1):
+                    if row is not None:
+                        if sent == limit:
+                            reply.ok({"more": True})
+                            return
+                        reply.item(row)
+                        sent += 1
+                        await reply.drained()
+                    if looked_at % TURN_ROWS == 0:
                         await trio.lowlevel.checkpoint()
                 reply.ok({"more": False})
             except PromissoryError as error:

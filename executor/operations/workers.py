@@ -72,7 +72,7 @@ class WorkerOperations(Group):
         self._when_durable(reply, {"worker": activation.path})
 
     def _resume_all(self, reply: Reply) -> None:
-        paused = [row["worker"] for row in self._executor.inspection.workers("paused", None)]
+        paused = [row["worker"] for row in self._executor.inspection.workers("paused", None) if row is not None]
         for path in paused:
             self._executor.resume(self._activation(path), reply.peer)
         self._when_durable(reply, {"resumed": len(paused)})
