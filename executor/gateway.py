@@ -17,6 +17,7 @@ import uvicorn
 from executor.config import Config
 from executor.events import configure_log
 from executor.http import Gateway, app
+from executor.http.connections import Connection
 from executor.listening import BACKLOG
 
 FRAME_ROOM_BYTES = 65_536
@@ -58,7 +59,7 @@ def run(
         uvicorn.Config(
             application,
             loop="uvloop",
-            http="httptools",
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import uvicorn
 
 import executor.http
 from executor.core import Executor
-from executor.http import vigil
+from executor.http import connections, vigil
+from executor.http.connections import Connection
 from tests.admin import serving
 from tests.executor.http.conftest import CLASSES
 
@@ -27,7 +28,7 @@ async def listening(tmp_path: Path) -> AsyncIterator[tuple[Executor, int]]:
     async with serving(tmp_path, CLASSES) as (running, path):
         config = uvicorn.Config(
             executor.http.app(path),
-            http="httptools",
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -131,3 +132,44 @@ async def test_who_hangs_up_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         body = b'{"oplogIdx": 3, "data": []}'
         await other.stream.send_all(request("POST", "/v1/components/cart/workers/c1/complete", body))
         assert await other.answer() == (200, b"true")
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /health HTTP/1.1\r\nx-a: b\r\n"], ids=["silent", "half a head"])
+async def test_who_never_says_what_they_want_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: bytes
+) -> None:
+    """A connection on which no whole head comes is closed after its time, without an answer."""
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.05)
+    async with listening(tmp_path) as (_, port), connection(port) as raw:
+        if start:
+            await raw.stream.send_all(start)
+        with trio.fail_after(30):
+            assert await raw.stream.receive_some() == b""
+
+
+async def test_a_second_head_has_its_time_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an answer, too, half a head ends the connection; a whole one in time does not."""
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
+    async with listening(tmp_path) as (_, port), connection(port) as raw:
+        for _ in range(2):
+            await raw.stream.send_all(request("GET", "/cart/c1/all"))
+            assert (await raw.answer())[0] == 200
+        await raw.stream.send_all(b"GET /health HTTP/1.1\r\n")
+        with trio.fail_after(30):
+            assert await raw.stream.receive_some() == b""
+
+
+@pytest.mark.parametrize("count", [1, 100])
+async def test_heads_have_a_limit(tmp_path: Path, count: int) -> None:
+    """A head that does not end within the limit is answered 431 and the connection closed, in one header or many."""
+    filler = b"x" * (connections.HEAD_BYTES_MAX * 4 // count)
+    async with listening(tmp_path) as (_, port), connection(port) as raw:
+        await raw.stream.send_all(b"GET /health HTTP/1.1\r\nhost: x\r\n")
+        with suppress(trio.BrokenResourceError):
+            for number in range(count):
+                await raw.stream.send_all(b"x-%d: %b\r\n" % (number, filler))
+        received = b""
+        with trio.fail_after(30), suppress(trio.BrokenResourceError):
+            while data := await raw.stream.receive_some():
+                received += data
+        assert received == b"" or received.startswith(b"HTTP/1.1 431 ")
