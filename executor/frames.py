@@ -1,8 +1,9 @@
 """Frames of the admin socket, sans I/O: a 4-byte big-endian length, then one CBOR map.
 
 The reader takes bytes as they come and gives whole maps. It refuses what no peer of ours would send: a frame over
-the limit, anything but one map, bytes after it, tags, indefinite lengths, duplicate keys, keys that are not strings
-of text or bytes. A stream that held one such frame cannot be trusted to be in step: nothing is read after it.
+the limit, anything but one map, bytes after it, tags (but those of large integers, which JSON may hold), indefinite
+lengths, duplicate keys, keys that are not strings of text or bytes. A stream that held one such frame cannot be
+trusted to be in step: nothing is read after it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from cbor2 import CBORDecodeError, CBORDecoder, dumps
 from oplog.errors import BadArguments, LimitReached, RequestError
 
 FRAME_BYTES_MAX = 16 * 1024 * 1024
-DEPTH_MAX = 64
+DEPTH_MAX = 320
+"""Deeper than JSON may be nested that is shown in a frame."""
 
 _LENGTH = struct.Struct(">I")
 _HEADER_BYTES = _LENGTH.size
 
-_KNOWN_TAGS = (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
-"""The tags that cbor2 decodes by itself; every other one reaches the `tag_hook`."""
+_KNOWN_TAGS = (0, 1, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
+"""The tags that cbor2 decodes by itself, save 2 and 3; every other one reaches the `tag_hook`."""
 
 
 class MalformedFrame(RequestError):

@@ -105,7 +105,7 @@ class Invocations:
         self._check_limits(call)
         params = handler.check(call.params)
         if call.key is not None:
-            known = self.known(component, worker_id, call.function, call.key)
+            known = self.known(worker_id, call.function, call.key)
             if known is not None:
                 return known
         retention_us = None
@@ -123,15 +123,16 @@ class Invocations:
         self.accepted_count += 1
         return Accepted(activation, index, is_new=True)
 
-    def known(self, component: Component, worker_id: WorkerId, function: str, key: str) -> Accepted | None:
-        """Return the invocation that a key stands for already."""
-        if not component.ephemeral:
+    def known(self, worker_id: WorkerId, function: str, key: str) -> Accepted | None:
+        """Return the invocation that a key stands for already; the worker of an ephemeral component has no name."""
+        if worker_id.worker_name:
             activation = self._residents.find(worker_id)
             if activation is None:
                 return None
             found = self._record.get(Table.IDEMPOTENCY, idempotency_key(activation.ordinal, function, key))
             return None if found is None else Accepted(activation, U64.unpack(found)[0], is_new=False)
-        found = self._record.get(Table.WORKER_IDS, ephemeral_key(component.id, idempotency_key(0, function, key)[8:]))
+        digest = idempotency_key(0, function, key)[8:]
+        found = self._record.get(Table.WORKER_IDS, ephemeral_key(worker_id.component_id, digest))
         activation = None if found is None else self._residents.get(U64.unpack(found)[0])
         # The one invocation of an ephemeral worker follows its `Created`.
         return None if activation is None else Accepted(activation, OplogIndex(activation.row.life + 1), is_new=False)

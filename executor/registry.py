@@ -103,6 +103,21 @@ class Registry:
             return None
         return f"component {name!r} is unavailable: {self._unavailable.get(name, 'its module has not been given')}"
 
+    def unavailable_id(self, text: str) -> WorkerId | None:
+        """Return the id of a worker, given as for `locate`, whose component is known but not available.
+
+        Raises:
+          BadArguments: the text has another form.
+        """
+        component, name = split_worker(text) if "/" in text else (check_component(text), "")
+        worker_id = WorkerId(resolve_component(component), name)
+        return None if self.why_unavailable(worker_id.component_id) is None else worker_id
+
+    def unavailable(self) -> dict[str, str]:
+        """Return why each component that is known is not available, by name."""
+        known = {name: self.why_unavailable(component) for component, name in self._names.items()}
+        return {name: why for name, why in sorted(known.items()) if why is not None}
+
     def names(self) -> list[str]:
         """Return the names of the available components."""
         return [component.name for component in self.components()]

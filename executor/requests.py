@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
 from oplog.errors import BadArguments
+from oplog.ids import INDEX_MAX
 
 LIMIT_DEFAULT = 1_000
 """How many rows a list gives unless it is asked for more."""
+
+Integer: TypeAlias = Annotated[int, msgspec.Meta(ge=-INDEX_MAX, le=INDEX_MAX)]
+"""A frame may hold larger ones."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -25,7 +29,7 @@ class Invoke(msgspec.Struct, forbid_unknown_fields=True):
     params: bytes = b"[]"
     key: str | None = None
     send: bool = False
-    delay_us: int | None = None
+    delay_us: Integer | None = None
     announce: bool = False
 
 
@@ -125,7 +129,7 @@ class Oplog(msgspec.Struct, forbid_unknown_fields=True, rename={"first": "from"}
     """Entries of a worker from an index on."""
 
     worker: str
-    first: int = 1
+    first: Integer = 1
     limit: int | None = None
 
 

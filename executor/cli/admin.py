@@ -35,7 +35,8 @@ def status(
     """Show what the executor is doing."""
     facts: dict[str, Any] = request(options.socket_path(data, socket), "status")
     if not as_json:
-        facts = {**facts, "components": ", ".join(facts["components"])}
+        why = "; ".join(facts.pop("unavailable", {}).values())
+        facts = {**facts, "components": ", ".join(facts["components"]), **({"unavailable": why} if why else {})}
     print_facts(facts, as_json=as_json)
 
 

@@ -35,9 +35,10 @@ class Daemon:
         self._links: list[SharedLink] = []
         self._scopes: dict[SharedLink, anyio.CancelScope] = {}
         self._connecting: anyio.Event | None = None
-        self._failure = AdminError(Disconnected.kind, "the executor is away")
+        self._failure: AdminError | None = None
+        """Why the last connection could not be made."""
         self.life = 0
-        """Counts the times that it was found: what was known of it before may have changed."""
+        """Counts the times that it was lost: what was known of it before may have changed."""
 
     def request(
         self,
@@ -80,18 +81,21 @@ class Daemon:
 
     async def _connected(self) -> SharedLink:
         """Return a connection with room, a new one if there may be one more."""
-        if self._connecting is not None:
+        while self._connecting is not None:
             await self._connecting.wait()
-            if not self._links:
-                raise self._failure
-            return self._links[-1]
+            if self._links:
+                return self._links[-1]
+            if self._failure is not None:
+                raise AdminError(self._failure.code, self._failure.message)
+            # Who was connecting has left: somebody else must.
         if len(self._links) >= LINKS_MAX:
             raise AdminError("limit_reached", f"{LINKS_MAX * WAITING_MAX} requests are in flight")
         self._connecting = anyio.Event()
+        self._failure = None
         try:
             return await self._connect()
         except PromissoryError as error:
-            self._failure = AdminError(error.kind, error.message)
+            self._failure = AdminError(Disconnected.kind, error.message)
             raise AdminError(Disconnected.kind, error.message) from None
         finally:
             self._connecting.set()
@@ -100,8 +104,6 @@ class Daemon:
     async def _connect(self) -> SharedLink:
         stream, reader = await open_stream(str(self._path))
         link = SharedLink(stream, reader, self._vigil)
-        if not self._links:
-            self.life += 1
         self._links.append(link)
         scope = self._scopes[link] = anyio.CancelScope()
         spawn(self._run, link, stream, scope)
@@ -117,4 +119,5 @@ class Daemon:
         finally:
             self._links.remove(link)
             del self._scopes[link]
+            self.life += 1
             await anyio.aclose_forcefully(stream)

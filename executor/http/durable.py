@@ -40,8 +40,7 @@ class DurablePromises:
     async def resolve(self, exchange: Exchange) -> Answer:
         """Resolve, and answer with the actual outcome, which is an earlier one if there was one."""
         name, given = _read(await exchange.body())
-        value = given.get("value")
-        data = b"" if value is None else bytes(value)
+        data = _value(given)
         return _outcome(await self._daemon.request("promise.complete", {"promise": name, "data": data}))
 
     async def reject(self, exchange: Exchange) -> Answer:
@@ -73,6 +72,22 @@ def _read(body: bytes) -> tuple[str, dict[str, msgspec.Raw]]:
     if field is None:
         raise Refusal(400, "field `promiseName` (or `promiseId`) is missing")
     return f"name:{_text(given, field)}", given
+
+
+def _value(given: dict[str, msgspec.Raw]) -> bytes:
+    """Return the value that a promise is resolved with, as it was written.
+
+    Raises:
+      Refusal: it is no JSON, which nobody who waits could read.
+    """
+    value = given.get("value")
+    if value is None:
+        return b""
+    try:
+        msgspec.json.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal(400, f"field `value` is not JSON: {error}") from None
+    return bytes(value)
 
 
 def _text(given: dict[str, msgspec.Raw], field: str) -> str:

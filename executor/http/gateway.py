@@ -25,6 +25,7 @@ from executor.http.durable import DurablePromises
 from executor.http.exchange import Exchange, Shape, Work
 from executor.http.ingress import Ingress
 from executor.http.metrics import Requests
+from executor.http.origins import is_foreign
 from executor.http.outcomes import Outcomes
 from executor.http.own import Own
 from executor.http.paths import split
@@ -64,6 +65,7 @@ class Gateway(Starlette):
     ) -> None:
         self._daemon = Daemon(socket)
         self._token = None if token is None else token.encode()
+        self._origins = frozenset(cors_origins)
         self._requests_max = requests_max
         self._body_bytes_max = body_bytes_max
         self.requests = Requests()
@@ -124,7 +126,9 @@ class Gateway(Starlette):
             elif settles and exchange.method == "POST":
                 await exchange.answer_with(self._awakeables.settle)
             elif segments and segments[0] in _ROUTED:
-                inner = {**scope, "path": "/" + "/".join(segments), "root_path": "", EXCHANGE: exchange}
+                # Below where it is mounted the application is alone: the parameters of that path are none of ours.
+                path = "/" + "/".join(segments)
+                inner = {**scope, "path": path, "root_path": "", "path_params": {}, EXCHANGE: exchange}
                 await super().__call__(inner, receive, send)
             else:
                 await exchange.answer_with(self._ingress.answer)
@@ -139,8 +143,14 @@ class Gateway(Starlette):
         if self.requests.in_flight > self._requests_max + (SETTLING_MAX if settles else 0):
             self.requests.refused += 1
             return Refusal(429, f"{self._requests_max} requests are in flight", headers=((b"retry-after", b"1"),))
-        if self._token is not None and not settles and not self._is_authorized(exchange):
-            return Refusal(401, "a bearer token is needed", headers=((b"www-authenticate", b"Bearer"),))
+        if settles:
+            return None
+        if self._token is not None:
+            # No page of another origin can send it without asking first whether it may.
+            if not self._is_authorized(exchange):
+                return Refusal(401, "a bearer token is needed", headers=((b"www-authenticate", b"Bearer"),))
+        elif is_foreign(exchange.method, exchange.headers, self._origins):
+            return Refusal(403, "a page of another origin may not do this: see `http_cors_origins`")
         return None
 
     def _is_authorized(self, exchange: Exchange) -> bool:

@@ -76,18 +76,24 @@ class Ingress:
         sent = await self._daemon.request("invoke", fields)
         is_new = sent["status"] == "accepted"
         shown = {"invocationId": sent["invocation"], "status": "Accepted" if is_new else "PreviouslyAccepted"}
-        if delay is not None:
-            shown["executionTime"] = await self._due(sent["invocation"], fields["delay_us"])
+        due = None if delay is None else await self._due(sent["invocation"], fields["delay_us"] if is_new else None)
+        if due is not None:
+            shown["executionTime"] = due
         return json_answer(shown, 202)
 
-    async def _due(self, invocation: str, its_delay_us: int) -> str:
-        """Return when a delayed invocation begins, which for a repeated key was decided earlier."""
+    async def _due(self, invocation: str, its_delay_us: int | None) -> str | None:
+        """Return when an invocation begins; None if it is known already and was not delayed, or has begun.
+
+        Args:
+          invocation: its id.
+          its_delay_us: its delay if it was made just now; if it was made earlier, so was its time.
+        """
         try:
             shown = await self._daemon.request("invocation.show", {"invocation": invocation})
             due: str | None = shown.get("due")
         except AdminError:
             due = None
-        if due is None:
+        if due is None and its_delay_us is not None:
             when = datetime.now(UTC) + timedelta(microseconds=its_delay_us)
             due = when.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
         return due

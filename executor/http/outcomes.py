@@ -9,7 +9,7 @@ from executor.http.exchange import Exchange
 from executor.http.ingress import result_answer
 from executor.http.refusals import AdminError, Answer, Refusal
 from executor.http.table import Table
-from oplog.ids import escape
+from oplog.ids import INDEX_MAX, escape
 
 _UNKNOWN = {
     "attach": Refusal(404, "not found", "invocation"),
@@ -44,16 +44,20 @@ class Outcomes:
     async def of_workflow(self, exchange: Exchange) -> Answer:
         """Answer for the first invocation of the handler `run` of a worker."""
         params = exchange.params
-        fields = {"worker": f"{params['component']}/{escape(params['worker'])}"}
-        rows: list[dict[str, Any]] = []
+        fields = {"worker": f"{params['component']}/{escape(params['worker'])}", "limit": INDEX_MAX}
+        runs: list[str] = []
+
+        def note(row: dict[str, Any]) -> None:
+            if not runs and row["function"] == "run":
+                runs.append(row["invocation"])
+
         try:
-            await self._daemon.rows("invocation.list", fields, rows)
+            await self._daemon.request("invocation.list", fields, on_item=note)
         except AdminError as error:
             raise _refusal(error, _operation(exchange)) from None
-        for row in rows:
-            if row["function"] == "run":
-                return await self._outcome(exchange, row["invocation"])
-        raise _UNKNOWN[_operation(exchange)]
+        if not runs:
+            raise _UNKNOWN[_operation(exchange)]
+        return await self._outcome(exchange, runs[0])
 
     async def _outcome(self, exchange: Exchange, invocation: str) -> Answer:
         operation = _operation(exchange)

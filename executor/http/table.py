@@ -8,7 +8,7 @@ import anyio
 import attrs
 
 from executor.http.daemon import Daemon
-from executor.http.refusals import Refusal
+from executor.http.refusals import AdminError, Refusal
 
 
 @attrs.frozen
@@ -61,7 +61,7 @@ class Table:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._life = -1
-        self._refreshing: anyio.Event | None = None
+        self._refreshing: _Refreshing | None = None
         self._by_text: dict[str, ComponentRow] = {}
         self.listed: list[dict[str, Any]] = []
         """As `component.list` gives it."""
@@ -74,7 +74,7 @@ class Table:
         """Return a component by name or id, asking the executor if it is not known.
 
         Raises:
-          Refusal: there is none.
+          Refusal: there is none (404), or it is known but not available (503).
           AdminError: the executor is away.
         """
         found = self.known(name)
@@ -82,6 +82,9 @@ class Table:
             await self.refresh()
             found = self._by_text.get(name)
         if found is None:
+            why = (await self._daemon.request("status", {}))["unavailable"].get(name)
+            if why is not None:
+                raise Refusal(503, why)
             raise Refusal(404, f"service '{name}' not found, make sure to register the service before calling it.")
         return found
 
@@ -104,26 +107,51 @@ class Table:
         return self._by_text.get(component.name, component)
 
     async def refresh(self) -> None:
-        """Ask the executor what it serves; those who ask meanwhile share one more answer."""
+        """Ask the executor what it serves; those who ask meanwhile share one more answer.
+
+        Raises:
+          AdminError: the executor is away.
+        """
         if self._refreshing is not None:
             # What is under way may have been asked before the change that this one is about.
-            await self._refreshing.wait()
-            if self._refreshing is not None:
-                await self._refreshing.wait()
+            await self._refreshing.ended.wait()
+        while self._refreshing is not None:
+            shared = self._refreshing
+            await shared.ended.wait()
+            if shared.error is not None:
+                raise AdminError(shared.error.code, shared.error.message)
+            if shared.is_done:
                 return
-        self._refreshing = anyio.Event()
+        mine = self._refreshing = _Refreshing()
         try:
-            listed = await self._daemon.request("component.list", {})
-            self._life = self._daemon.life
-            if listed != self.listed or not self._by_text:
-                self.listed = listed
-                self._by_text = {}
-                for shown in listed:
-                    row = _row(shown)
-                    self._by_text[row.name] = self._by_text[shown["id"]] = row
+            await self._ask()
+            mine.is_done = True
+        except AdminError as error:
+            mine.error = error
+            raise
         finally:
-            self._refreshing.set()
+            mine.ended.set()
             self._refreshing = None
+
+    async def _ask(self) -> None:
+        life = self._daemon.life
+        listed = await self._daemon.request("component.list", {})
+        self._life = life
+        if listed != self.listed or not self._by_text:
+            self.listed = listed
+            self._by_text = {}
+            for shown in listed:
+                row = _row(shown)
+                self._by_text[row.name] = self._by_text[shown["id"]] = row
+
+
+class _Refreshing:
+    """A question that is under way, and what came of it: an answer, an error, or nothing, if who asked it left."""
+
+    def __init__(self) -> None:
+        self.ended = anyio.Event()
+        self.is_done = False
+        self.error: AdminError | None = None
 
 
 def _row(shown: dict[str, Any]) -> ComponentRow:

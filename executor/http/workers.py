@@ -12,7 +12,8 @@ from executor.http.exchange import Exchange, json_answer
 from executor.http.paging import COUNT_MAX, number, page
 from executor.http.refusals import JSON, AdminError, Answer, Refusal
 from executor.http.table import ComponentRow, Table
-from oplog.ids import escape, resolve_component, unescape
+from oplog.errors import BadArguments
+from oplog.ids import check_component, escape, resolve_component, unescape
 
 STATUSES = {
     "running": "Running",
@@ -213,7 +214,16 @@ def worker_id(worker: str) -> dict[str, str]:
 
 
 def _worker(exchange: Exchange) -> dict[str, Any]:
-    return {"worker": f"{exchange.params['c']}/{escape(exchange.params['w'])}"}
+    """Return the field that names the worker in the path.
+
+    Raises:
+      AdminError: what should be a component's name or id cannot be one.
+    """
+    try:
+        component = check_component(exchange.params["c"])
+    except BadArguments as error:
+        raise AdminError(error.kind, error.message) from None
+    return {"worker": f"{component}/{escape(exchange.params['w'])}"}
 
 
 def _like(component: ComponentRow, asked: str) -> str | None:

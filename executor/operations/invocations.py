@@ -90,8 +90,10 @@ class InvocationOperations(Group):
 
     def _find(self, request: requests.Find, reply: Reply) -> None:
         invocations = self._executor.invocations
-        component, worker_id, _ = invocations.handler(request.worker, request.function)
-        found = invocations.known(component, worker_id, request.function, request.key)
+        worker_id = self._executor.registry.unavailable_id(request.worker)
+        if worker_id is None:
+            _, worker_id, _ = invocations.handler(request.worker, request.function)
+        found = invocations.known(worker_id, request.function, request.key)
         if found is None:
             raise NotFound(f"no invocation of {request.worker} {request.function} has the key {request.key!r}")
         self._when_durable(reply, {"invocation": str(found.id)})

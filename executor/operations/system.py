@@ -50,6 +50,7 @@ class SystemOperations(Group):
                 "entries": executor.environment.count(Table.OPLOG),
                 "commits": executor.record.commits_count,
                 "components": executor.registry.names(),
+                "unavailable": executor.registry.unavailable(),
             }
         )
 

@@ -81,9 +81,15 @@ def test_what_is_not_one_strict_map_is_refused(body: bytes, why: str) -> None:
         FrameReader().feed(framed(body))
 
 
-@pytest.mark.parametrize("tag", [*range(64), 100, 256, 258, 260, 261, 1004, 43000, 55799, 2**32, 2**64 - 1])
+@pytest.mark.parametrize("number", [2**63, 2**64, -(2**64) - 1, 10**4_000])
+def test_integers_of_any_size_come_through(number: int) -> None:
+    """An integer that JSON can hold can be shown in a frame."""
+    assert FrameReader().feed(encode_frame({"a": [number]})) == [{"a": [number]}]
+
+
+@pytest.mark.parametrize("tag", [0, 1, *range(4, 64), 100, 256, 258, 260, 261, 1004, 43000, 55799, 2**32, 2**64 - 1])
 def test_tags_are_refused(tag: int) -> None:
-    """No tag gets through, neither those that cbor2 decodes by itself nor any other."""
+    """No other tag gets through, neither those that cbor2 decodes by itself nor any other."""
     with pytest.raises(MalformedFrame, match="tag"):
         FrameReader().feed(framed(b"\xa1\x61a\xdb" + struct.pack(">Q", tag) + b"\x40"))
 

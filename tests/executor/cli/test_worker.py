@@ -159,6 +159,10 @@ def test_status(ask: Any, peer: Any) -> None:
     assert json.loads(ask("status", "--json").out) == {**facts, "components": ["a", "b"]}
     assert "workers in memory  1\n" in ask("status").out
     assert "components         a, b\n" in ask("status").out
+    assert "unavailable" not in ask("status").out
+
+    peer.answer("status", {"ok": {**facts, "components": [], "unavailable": {"c": "component 'c' is unavailable: x"}}})
+    assert "component 'c' is unavailable: x\n" in ask("status").out
 
 
 def test_register_sends_the_modules_and_where_they_are(ask: Any, peer: Any, tmp_path: Path) -> None:
