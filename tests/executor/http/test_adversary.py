@@ -1,11 +1,10 @@
-"""What somebody found who meant harm to the gateway: each of these requests did more, or less, than it may."""
+"""Requests that did more, or less, than they may: what they do to others, whom they name, and where they come from."""
 
 from __future__ import annotations
 
 import json
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,12 @@ from starlette.routing import Mount
 import executor.http
 import workers
 from executor.frames import FrameReader, encode_frame
-from executor.http import vigil
 from executor.listening import split_address
 from tests.admin import serving
 from tests.app import App
 from tests.daemons import Daemons
 from tests.executor.http.conftest import CLASSES, Http, Serve, client_of
 from tests.executor.http.test_ingress import ORDER, refused
-from tests.executor.http.test_server import connection, listening, request
 
 
 class Keeper(workers.Worker):
@@ -131,60 +128,6 @@ async def test_nested_arguments_pause_nobody(tmp_path: Path) -> None:
         application.close()
     assert {answer.status_code for answer in answers.values()} == {200, 400}
     assert failed.json() == {"workers": []}
-
-
-class Counting:
-    """An environment that counts what is read of it.
-
-    Args:
-      environment: the one that is read.
-    """
-
-    def __init__(self, environment: Any) -> None:
-        self._environment = environment
-        self.rows = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._environment, name)
-
-    def scan(self, *args: Any) -> Iterator[Any]:
-        for row in self._environment.scan(*args):
-            self.rows += 1
-            yield row
-
-
-class Steps(trio.abc.Instrument):
-    """Sees how much is read in one turn of the event loop.
-
-    Args:
-      counting: what is read.
-    """
-
-    def __init__(self, counting: Counting) -> None:
-        self._counting = counting
-        self._before = 0
-        self.longest = 0
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self._before = self._counting.rows
-
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        self.longest = max(self.longest, self._counting.rows - self._before)
-
-
-async def test_lists_without_a_match_hold_nobody_up(served: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever lists promises lets the others have their turn, too, while none of what is read is asked for."""
-    async with served() as (http, running):
-        for _ in range(1_000):
-            await http.post("/cart/c1/clear/send")
-        counting = Counting(running.inspection._env)
-        monkeypatch.setattr(running.inspection, "_env", counting)
-        steps = Steps(counting)
-        trio.lowlevel.add_instrument(steps)
-        assert (await http.get("/v1/promises")).json() == {"promises": []}
-        trio.lowlevel.remove_instrument(steps)
-    assert counting.rows >= 1_000
-    assert steps.longest < 1_000
 
 
 # Who is away.
@@ -360,33 +303,6 @@ async def test_pages_of_other_origins_change_nothing(served: Serve) -> None:
         page = {"origin": "https://other.example", "sec-fetch-site": "cross-site", "content-type": "text/plain"}
         await http.post("/cart/c1/add", content=json.dumps(ORDER), headers=page)
         assert (await http.get("/cart/c1/all")).json() == []
-
-
-async def test_who_hangs_up_a_pipeline_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wait of a client that hangs up is dropped, too, if another request came after it on the connection."""
-    monkeypatch.setattr(vigil, "TICK_SECONDS", 0.01)
-    async with listening(tmp_path) as (running, port):
-        waits, dropped = trio.Event(), trio.Event()
-        add = running.watchers.add
-
-        def watched(*args: Any) -> Any:
-            take_back = add(*args)
-            waits.set()
-
-            def taken_back() -> None:
-                take_back()
-                dropped.set()
-
-            return taken_back
-
-        monkeypatch.setattr(running.watchers, "add", watched)
-        async with connection(port) as raw:
-            await raw.stream.send_all(request("POST", "/cart/c1/wait") + request("GET", "/health"))
-            with trio.fail_after(30):
-                await waits.wait()
-        with trio.move_on_after(5):
-            await dropped.wait()
-        assert running.watchers.count() == 0
 
 
 def test_endless_headers_are_refused(tmp_path: Path, daemons: Daemons) -> None:

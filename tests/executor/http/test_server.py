@@ -99,39 +99,69 @@ async def test_keep_alive_and_pipelines(tmp_path: Path) -> None:
         assert (await raw.answer())[0] == 413
 
 
+class Waits:
+    """Sees the wait for an invocation begin, and be dropped.
+
+    Args:
+      running: whom to look at.
+      monkeypatch: puts things back.
+    """
+
+    def __init__(self, running: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._watchers = running.watchers
+        self._add = running.watchers.add
+        self._began, self._dropped = trio.Event(), trio.Event()
+        monkeypatch.setattr(running.watchers, "add", self._watched)
+        monkeypatch.setattr(vigil, "TICK_SECONDS", 0.01)
+
+    def _watched(self, *args: Any) -> Any:
+        take_back = self._add(*args)
+        self._began.set()
+
+        def taken_back() -> None:
+            take_back()
+            self._dropped.set()
+
+        return taken_back
+
+    async def begun(self) -> None:
+        """Wait until it has begun."""
+        with trio.fail_after(30):
+            await self._began.wait()
+
+    async def dropped(self) -> None:
+        """Wait until it is dropped, and nobody waits."""
+        with trio.fail_after(30):
+            await self._dropped.wait()
+        assert self._watchers.count() == 0
+
+
 @pytest.mark.parametrize("how", ["close", "half"])
 async def test_who_hangs_up_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """The wait of a client that hangs up, or closes its half, is dropped; the invocation goes on."""
-    monkeypatch.setattr(vigil, "TICK_SECONDS", 0.01)
     async with listening(tmp_path) as (running, port), connection(port) as other:
-        waits, dropped = trio.Event(), trio.Event()
-        add = running.watchers.add
-
-        def watched(*args: Any) -> Any:
-            take_back = add(*args)
-            waits.set()
-
-            def taken_back() -> None:
-                take_back()
-                dropped.set()
-
-            return taken_back
-
-        monkeypatch.setattr(running.watchers, "add", watched)
+        waits = Waits(running, monkeypatch)
         async with connection(port) as raw:
             await raw.stream.send_all(request("POST", "/cart/c1/wait"))
-            with trio.fail_after(30):
-                await waits.wait()
+            await waits.begun()
             if how == "half":
                 await raw.stream.send_eof()
             else:
                 await raw.stream.aclose()
-            with trio.fail_after(30):
-                await dropped.wait()
-        assert running.watchers.count() == 0
+            await waits.dropped()
         body = b'{"oplogIdx": 3, "data": []}'
         await other.stream.send_all(request("POST", "/v1/components/cart/workers/c1/complete", body))
         assert await other.answer() == (200, b"true")
+
+
+async def test_who_hangs_up_a_pipeline_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait of a client that hangs up is dropped, too, if another request came after it on the connection."""
+    async with listening(tmp_path) as (running, port), connection(port) as raw:
+        waits = Waits(running, monkeypatch)
+        await raw.stream.send_all(request("POST", "/cart/c1/wait") + request("GET", "/health"))
+        await waits.begun()
+        await raw.stream.aclose()
+        await waits.dropped()
 
 
 @pytest.mark.parametrize("start", [b"", b"GET /health HTTP/1.1\r\nx-a: b\r\n"], ids=["silent", "half a head"])
