@@ -11,6 +11,7 @@ from anyio.abc import ByteStream
 from starlette.types import Receive
 
 from executor.client.link import Disconnected, open_stream
+from executor.http.attempt import Attempt
 from executor.http.background import spawn
 from executor.http.link import SharedLink
 from executor.http.refusals import AdminError
@@ -34,9 +35,7 @@ class Daemon:
         self._vigil = Vigil()
         self._links: list[SharedLink] = []
         self._scopes: dict[SharedLink, anyio.CancelScope] = {}
-        self._connecting: anyio.Event | None = None
-        self._failure: AdminError | None = None
-        """Why the last connection could not be made."""
+        self._connecting: Attempt | None = None
         self.life = 0
         """Counts the times that it was lost: what was known of it before may have changed."""
 
@@ -82,27 +81,22 @@ class Daemon:
     async def _connected(self) -> SharedLink:
         """Return a connection with room, a new one if there may be one more."""
         while self._connecting is not None:
-            await self._connecting.wait()
-            if self._links:
+            if await self._connecting.is_done() and self._links:
                 return self._links[-1]
-            if self._failure is not None:
-                raise AdminError(self._failure.code, self._failure.message)
-            # Who was connecting has left: somebody else must.
         if len(self._links) >= LINKS_MAX:
             raise AdminError("limit_reached", f"{LINKS_MAX * WAITING_MAX} requests are in flight")
-        self._connecting = anyio.Event()
-        self._failure = None
+        self._connecting = Attempt()
         try:
-            return await self._connect()
-        except PromissoryError as error:
-            self._failure = AdminError(Disconnected.kind, error.message)
-            raise AdminError(Disconnected.kind, error.message) from None
+            with self._connecting:
+                return await self._connect()
         finally:
-            self._connecting.set()
             self._connecting = None
 
     async def _connect(self) -> SharedLink:
-        stream, reader = await open_stream(str(self._path))
+        try:
+            stream, reader = await open_stream(str(self._path))
+        except PromissoryError as error:
+            raise AdminError(Disconnected.kind, error.message) from None
         link = SharedLink(stream, reader, self._vigil)
         self._links.append(link)
         scope = self._scopes[link] = anyio.CancelScope()

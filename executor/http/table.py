@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import anyio
 import attrs
 
+from executor.http.attempt import Attempt
 from executor.http.daemon import Daemon
-from executor.http.refusals import AdminError, Refusal
+from executor.http.refusals import Refusal
 
 
 @attrs.frozen
@@ -61,7 +61,7 @@ class Table:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._life = -1
-        self._refreshing: _Refreshing | None = None
+        self._refreshing: Attempt | None = None
         self._by_text: dict[str, ComponentRow] = {}
         self.listed: list[dict[str, Any]] = []
         """As `component.list` gives it."""
@@ -114,23 +114,15 @@ class Table:
         """
         if self._refreshing is not None:
             # What is under way may have been asked before the change that this one is about.
-            await self._refreshing.ended.wait()
+            await self._refreshing.ended()
         while self._refreshing is not None:
-            shared = self._refreshing
-            await shared.ended.wait()
-            if shared.error is not None:
-                raise AdminError(shared.error.code, shared.error.message)
-            if shared.is_done:
+            if await self._refreshing.is_done():
                 return
-        mine = self._refreshing = _Refreshing()
+        self._refreshing = Attempt()
         try:
-            await self._ask()
-            mine.is_done = True
-        except AdminError as error:
-            mine.error = error
-            raise
+            with self._refreshing:
+                await self._ask()
         finally:
-            mine.ended.set()
             self._refreshing = None
 
     async def _ask(self) -> None:
@@ -143,15 +135,6 @@ class Table:
             for shown in listed:
                 row = _row(shown)
                 self._by_text[row.name] = self._by_text[shown["id"]] = row
-
-
-class _Refreshing:
-    """A question that is under way, and what came of it: an answer, an error, or nothing, if who asked it left."""
-
-    def __init__(self) -> None:
-        self.ended = anyio.Event()
-        self.is_done = False
-        self.error: AdminError | None = None
 
 
 def _row(shown: dict[str, Any]) -> ComponentRow:
