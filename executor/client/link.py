@@ -125,11 +125,7 @@ class Link:
           Disconnected: the connection is lost, before or while waiting.
           PromissoryError: the executor's error, of the class that its code names.
         """
-        while self._unsent_bytes > UNSENT_BYTES_MAX and self._lost is None:
-            await self._written.wait()
-        if self._lost is not None:
-            raise Disconnected(self._lost)
-        number = self._post(op, fields)
+        number = await self._post(op, fields)
         waiter = self._waiting[number] = self._waiter(on_item)
         try:
             await waiter.wait()
@@ -139,8 +135,17 @@ class Link:
             raise waiter.error
         return value_of(cast("dict[str, Any]", waiter.answer))
 
-    def _post(self, op: str, fields: Mapping[str, Any]) -> int:
-        """Have a request written and return its number."""
+    async def _post(self, op: str, fields: Mapping[str, Any]) -> int:
+        """Have a request written, when there is room for it, and return its number.
+
+        Raises:
+          Disconnected: the connection is lost.
+          PromissoryError: no frame can hold the request.
+        """
+        while self._unsent_bytes > UNSENT_BYTES_MAX and self._lost is None:
+            await self._written.wait()
+        if self._lost is not None:
+            raise Disconnected(self._lost)
         number = next(self._numbers)
         frame = encode_frame({"id": number, "op": op, **fields})
         if self._waiting or self._unsent or self._writing:

@@ -12,7 +12,7 @@ from typing import Any
 from anyio.abc import ByteStream
 from starlette.types import Receive
 
-from executor.client.link import UNSENT_BYTES_MAX, Disconnected, Link
+from executor.client.link import Disconnected, Link
 from executor.frames import FrameReader, encode_frame
 from executor.http.refusals import AdminError
 from executor.http.vigil import Vigil
@@ -55,12 +55,8 @@ class SharedLink(Link):
           AdminError: the executor's error, or that it is away.
           ClientGone: the client hung up; the executor was told that nobody waits any more.
         """
-        while self._unsent_bytes > UNSENT_BYTES_MAX and self._lost is None:
-            await self._written.wait()
-        if self._lost is not None:
-            raise AdminError(Disconnected.kind, self._lost)
         try:
-            number = self._post(op, fields)
+            number = await self._post(op, fields)
         except PromissoryError as error:
             raise AdminError(error.kind, error.message) from None
         waiter = self._waiting[number] = self._waiter(on_item)
