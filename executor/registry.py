@@ -109,7 +109,7 @@ class Registry:
         Raises:
           BadArguments: the text has another form.
         """
-        component, name = split_worker(text) if "/" in text else (check_component(text), "")
+        component, name = _parts(text)
         worker_id = WorkerId(resolve_component(component), name)
         return None if self.why_unavailable(worker_id.component_id) is None else worker_id
 
@@ -148,7 +148,7 @@ class Registry:
         """
         found = self._located.get(text)
         if found is None:
-            component, name = split_worker(text) if "/" in text else (check_component(text), "")
+            component, name = _parts(text)
             served = self.component(component)
             found = served, WorkerId(served.id, name)
             if len(self._located) >= LOCATED_MAX:
@@ -280,3 +280,8 @@ def _innermost(error: BaseException, directory: Path) -> str:
             found = f" ({path.name}, line {traceback.tb_lineno})"
         traceback = traceback.tb_next
     return found
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """Return the component and the name of a worker given as COMPONENT/NAME, or as COMPONENT alone: without one."""
+    return split_worker(text) if "/" in text else (check_component(text), "")

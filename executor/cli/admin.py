@@ -35,8 +35,10 @@ def status(
     """Show what the executor is doing."""
     facts: dict[str, Any] = request(options.socket_path(data, socket), "status")
     if not as_json:
-        why = "; ".join(facts.pop("unavailable", {}).values())
-        facts = {**facts, "components": ", ".join(facts["components"]), **({"unavailable": why} if why else {})}
+        unavailable = facts.pop("unavailable", {})
+        facts["components"] = ", ".join(facts["components"])
+        if unavailable:
+            facts["unavailable"] = "; ".join(unavailable.values())
     print_facts(facts, as_json=as_json)
 
 

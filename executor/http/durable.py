@@ -14,6 +14,8 @@ from executor.http.refusals import JSON, AdminError, Answer, Refusal
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NAMES = ("promiseName", "promiseId")
 _DISPOSED = "promise was disposed"
+_NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What reading bytes raises that are no JSON, or are nested too deeply."""
 
 
 class DurablePromises:
@@ -66,7 +68,7 @@ def _read(body: bytes) -> tuple[str, dict[str, msgspec.Raw]]:
         given = _decode(body)
         if "request" in given:
             given |= _decode(given["request"])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except _NOT_JSON as error:
         raise Refusal(400, f"the body is not a JSON object with a promise's name: {error}") from None
     field = next((name for name in _NAMES if name in given), None)
     if field is None:
@@ -85,7 +87,7 @@ def _value(given: dict[str, msgspec.Raw]) -> bytes:
         return b""
     try:
         msgspec.json.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except _NOT_JSON as error:
         raise Refusal(400, f"field `value` is not JSON: {error}") from None
     return bytes(value)
 
@@ -116,7 +118,7 @@ def _json(data: bytes) -> bytes:
     """Return a payload as JSON: as it is, or, if it is none, as the text or the base64 that stands for it."""
     try:
         msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _NOT_JSON:
         try:
             return msgspec.json.encode(data.decode())
         except UnicodeDecodeError:

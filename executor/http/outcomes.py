@@ -7,9 +7,10 @@ from typing import Any
 from executor.http.daemon import Daemon
 from executor.http.exchange import Exchange
 from executor.http.ingress import result_answer
+from executor.http.paging import ALL
 from executor.http.refusals import AdminError, Answer, Refusal
 from executor.http.table import Table
-from oplog.ids import INDEX_MAX, escape
+from oplog.ids import escape
 
 _UNKNOWN = {
     "attach": Refusal(404, "not found", "invocation"),
@@ -44,7 +45,7 @@ class Outcomes:
     async def of_workflow(self, exchange: Exchange) -> Answer:
         """Answer for the first invocation of the handler `run` of a worker."""
         params = exchange.params
-        fields = {"worker": f"{params['component']}/{escape(params['worker'])}", "limit": INDEX_MAX}
+        fields = {"worker": f"{params['component']}/{escape(params['worker'])}", "limit": ALL}
         runs: list[str] = []
 
         def note(row: dict[str, Any]) -> None:

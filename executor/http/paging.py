@@ -8,6 +8,8 @@ from executor.http.daemon import Daemon
 from executor.http.refusals import Refusal
 
 COUNT_MAX = 1_000
+ALL = 2**31
+"""A limit for who needs every row: there are never so many."""
 
 
 def number(query: dict[str, str], name: str, default: int, *, most: int) -> int:

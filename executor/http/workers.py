@@ -9,7 +9,7 @@ import msgspec
 
 from executor.http.daemon import Daemon
 from executor.http.exchange import Exchange, json_answer
-from executor.http.paging import COUNT_MAX, number, page
+from executor.http.paging import ALL, COUNT_MAX, number, page
 from executor.http.refusals import JSON, AdminError, Answer, Refusal
 from executor.http.table import ComponentRow, Table
 from oplog.errors import BadArguments
@@ -28,7 +28,6 @@ STATUSES = {
 _OURS = {theirs.lower(): ours for ours, theirs in STATUSES.items()}
 _LIST_COUNT = 50
 _OPLOG_COUNT = 100
-_ALL = 2**31
 
 
 class CreateBody(msgspec.Struct):
@@ -155,7 +154,7 @@ class Workers:
     async def cancel(self, exchange: Exchange) -> Answer:
         """Cancel every invocation of a worker with an idempotency key."""
         rows: list[dict[str, Any]] = []
-        await self._daemon.rows("invocation.list", {**_worker(exchange), "limit": _ALL}, rows)
+        await self._daemon.rows("invocation.list", {**_worker(exchange), "limit": ALL}, rows)
         canceled = False
         for row in rows:
             if row["key"] == exchange.params["key"]:
