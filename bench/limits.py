@@ -14,10 +14,10 @@ import lmdb
 import trio
 
 from bench.serve import Transaction
-from executor.config import Config
-from executor.server import Connection
-from oplog.environment import MAP_SIZE_BYTES
-from oplog.tables import Table
+from promissory.executor.config import Config
+from promissory.executor.server.server import Connection
+from promissory.oplog.environment import MAP_SIZE_BYTES
+from promissory.oplog.tables import Table
 
 ANSWER = {"invocation": "inv_1" + "A" * 46, "result": b"12345"}
 

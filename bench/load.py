@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from executor.client import Client, connect
+from promissory.executor.client import Client, connect
 
 IN_FLIGHT = 64
 WORKERS = 1_000

@@ -11,15 +11,15 @@ import trio
 from bench import limits
 from bench.guests import Stepper
 from bench.table import Line, compared
-from executor.config import Config
-from executor.core import running, wall_clock_us
-from executor.record import Record
-from executor.residents import Residents
-from oplog import entries as e
-from oplog.environment import Environment
-from oplog.ids import OplogIndex, WorkerId
-from workers.component import component_of
-from workers.player import Player
+from promissory.executor.commits.record import Record
+from promissory.executor.config import Config
+from promissory.executor.residents.residents import Residents
+from promissory.executor.turns.executor import running, wall_clock_us
+from promissory.oplog import entries as e
+from promissory.oplog.environment import Environment
+from promissory.oplog.ids import OplogIndex, WorkerId
+from promissory.workers.component import component_of
+from promissory.workers.machine.player import Player
 
 ROWS = ("replay",)
 RUNS_COUNT = 50_000

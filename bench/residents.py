@@ -9,7 +9,7 @@ import msgspec
 
 from bench import processes
 from bench.table import Line, measured
-from oplog.environment import Environment
+from promissory.oplog.environment import Environment
 
 ROWS = ("residents",)
 COUNT = 100_000

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from executor import daemon
-from oplog.environment import Environment
-from oplog.tables import Table
+from promissory.executor.server import daemon
+from promissory.oplog.environment import Environment
+from promissory.oplog.tables import Table
 
 Changes = Mapping[Table, Mapping[bytes, "bytes | None"]]
 Transaction = tuple[float, list[tuple[int, list[tuple[bytes, "bytes | None"]]]]]

@@ -10,8 +10,8 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from executor.client import Client, connect
-from oplog.ids import InvocationId, OplogIndex, WorkerId, component_id
+from promissory.executor.client import Client, connect
+from promissory.oplog.ids import InvocationId, OplogIndex, WorkerId, component_id
 
 IN_FLIGHT = 64
 POLL_SECONDS = 0.05

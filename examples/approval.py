@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import define, field
 
-import workers
+import promissory
 
 
 @define
@@ -25,18 +25,18 @@ def ask_for_approval(order: Order, promise: str) -> str:
     return f"asked for {order.order_id}"
 
 
-class Approval(workers.Worker):
+class Approval(promissory.Worker):
     approved: list[str] = field(factory=list)
 
-    @workers.handler
+    @promissory.handler
     async def submit(self, order: Order) -> str:
-        promise_id = workers.create_promise()
-        await workers.run(ask_for_approval, order, str(promise_id))
-        decision = (await workers.await_promise(promise_id)).decode()
+        promise_id = promissory.create_promise()
+        await promissory.run(ask_for_approval, order, str(promise_id))
+        decision = (await promissory.await_promise(promise_id)).decode()
         if decision == "yes":
             self.approved.append(order.order_id)
         return f"{order.order_id}: {decision}"
 
-    @workers.query
+    @promissory.query
     def list_approved(self) -> list[str]:
         return self.approved

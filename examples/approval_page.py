@@ -26,11 +26,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-import executor
+import promissory
 from examples.approval import Order
 from examples.purchase import Decision
-from executor.client import Client, Disconnected
-from oplog.errors import BadArguments, NotFound, PromissoryError, StoreFailed
+from promissory.executor.client import Client, Disconnected
+from promissory.oplog.errors import BadArguments, NotFound, PromissoryError, StoreFailed
 
 BODY_BYTES_MAX = 16 << 10
 NAME_CHARS_MAX = 100
@@ -73,7 +73,7 @@ def application(socket: str | Path | None = None) -> Starlette:
     data = Path(os.environ.get("PROMISSORY_DATA") or "promissory-data")
     path = Path(socket or os.environ.get("PROMISSORY_SOCKET") or data / "admin.sock")
     page = ApprovalPage(path)
-    gateway = executor.http.app(path, token=os.environ.get("PROMISSORY_TOKEN"))
+    gateway = promissory.http.app(path, token=os.environ.get("PROMISSORY_TOKEN"))
     return Starlette(
         routes=[
             Route("/approve/{awakeable}", page.show, methods=["GET"]),
@@ -92,7 +92,7 @@ class ApprovalPage:
 
     async def show(self, request: Request) -> Response:
         """Show the order, with the form or with what was decided. It decides nothing: mail programs look at links."""
-        async with executor.connect(self._socket) as client:
+        async with promissory.connect(self._socket) as client:
             case = await case_of(client, request.path_params["awakeable"])
         return page_of(case)
 
@@ -102,7 +102,7 @@ class ApprovalPage:
         form = await form_of(request)
         if form is None:
             return page("Too long", f"<p>At most {BODY_BYTES_MAX} bytes are accepted.</p>", 413)
-        async with executor.connect(self._socket) as client:
+        async with promissory.connect(self._socket) as client:
             case = await case_of(client, awakeable)
             if case.verdict is None:
                 complaint = complaint_about(form)

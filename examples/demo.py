@@ -42,7 +42,7 @@ class Demo:
         """Start the daemon and wait until it answers."""
         say("$ promissory serve examples.approval &")
         self.daemon = subprocess.Popen(
-            [sys.executable, "-m", "executor", "serve", "examples.approval", "--no-http"],
+            [sys.executable, "-m", "promissory", "serve", "examples.approval", "--no-http"],
             cwd=ROOT,
             env=self.environment,
         )
@@ -71,7 +71,7 @@ class Demo:
     def run(self, *args: str, check: bool = True) -> str | None:
         """Run one command of the command line and return what it printed; None if it failed and may."""
         done = subprocess.run(
-            [sys.executable, "-m", "executor", *args],
+            [sys.executable, "-m", "promissory", *args],
             cwd=ROOT,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -137,7 +137,7 @@ def play(demo: Demo) -> None:
     demo.show("worker", "list")
     say(f"$ promissory invocation attach {invocation} &")
     attached = subprocess.Popen(
-        [sys.executable, "-m", "executor", "invocation", "attach", invocation, "--json"],
+        [sys.executable, "-m", "promissory", "invocation", "attach", invocation, "--json"],
         cwd=ROOT,
         env=demo.environment,
         stdout=subprocess.PIPE,

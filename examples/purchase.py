@@ -9,9 +9,9 @@ import os
 
 from attrs import define
 
-import workers
+import promissory
 from examples.approval import Order, ask_for_approval
-from workers import TerminalError
+from promissory import TerminalError
 
 
 @define
@@ -27,22 +27,22 @@ def send_link(order: Order, awakeable: str) -> str:
     return ask_for_approval(order, f"{page}/approve/{awakeable}")
 
 
-class Purchase(workers.Worker):
+class Purchase(promissory.Worker):
     order: Order | None = None
     awakeable: str = ""
 
-    @workers.handler
+    @promissory.handler
     async def submit(self, order: Order) -> str:
         if self.order is not None:
             raise TerminalError(f"{self.order.order_id} was submitted already", 409)
         self.order = order
-        self.awakeable, decision = workers.awakeable(Decision)
-        await workers.run(send_link, order, self.awakeable)
+        self.awakeable, decision = promissory.awakeable(Decision)
+        await promissory.run(send_link, order, self.awakeable)
         decided = await decision
         verdict = "approved" if decided.approved else "rejected"
         return f"{order.order_id}: {verdict} by {decided.by}" + (f" ({decided.note})" if decided.note else "")
 
-    @workers.query
+    @promissory.query
     def order_behind(self, awakeable: str) -> Order | None:
         """Return the order that an awakeable decides."""
         return self.order if awakeable == self.awakeable else None

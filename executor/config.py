@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from oplog.errors import BadArguments
-from workers.retry import RetryPolicy
+from promissory.oplog.errors import BadArguments
+from promissory.workers.retry import RetryPolicy
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from oplog.ids import WorkerId
+from promissory.oplog.ids import WorkerId
 
 _astuple = msgspec.structs.astuple
 

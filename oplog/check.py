@@ -33,14 +33,14 @@ from typing import TypeAlias
 import attrs
 import msgspec
 
-from oplog import entries as e
-from oplog import fold
-from oplog.codec import decode_cbor, decode_entry, encode_entry
-from oplog.environment import Environment, Snapshot, prefix_end
-from oplog.errors import BadArguments, NewerFormat, OplogCorrupt, StoreFailed
-from oplog.ids import ComponentId, WorkerId, check_component_name
-from oplog.life import Life, Problem
-from oplog.tables import (
+from promissory.oplog import entries as e
+from promissory.oplog import fold
+from promissory.oplog.codec import decode_cbor, decode_entry, encode_entry
+from promissory.oplog.environment import Environment, Snapshot, prefix_end
+from promissory.oplog.errors import BadArguments, NewerFormat, OplogCorrupt, StoreFailed
+from promissory.oplog.ids import ComponentId, WorkerId, check_component_name
+from promissory.oplog.life import Life, Problem
+from promissory.oplog.tables import (
     DERIVED,
     FORMAT_VERSION,
     PAIR,

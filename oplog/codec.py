@@ -15,10 +15,10 @@ from typing import Any, NoReturn, get_args
 import cbor2
 import msgspec
 
-from oplog.cbor import dumps
-from oplog.entries import AnyEntry, Ended, Entry, Request, SameAs
-from oplog.errors import NewerFormat, OplogCorrupt
-from oplog.shortcut import reader
+from promissory.oplog.cbor import dumps
+from promissory.oplog.entries import AnyEntry, Ended, Entry, Request, SameAs
+from promissory.oplog.errors import NewerFormat, OplogCorrupt
+from promissory.oplog.shortcut import reader
 
 RECORD_VERSION = 1
 _HEAD = struct.Struct(">BI")

@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, TypeAlias
 
 import msgspec
 
-from oplog.ids import INDEX_MAX, OplogIndex, WorkerId
+from promissory.oplog.ids import INDEX_MAX, OplogIndex, WorkerId
 
 
 class Role(enum.Enum):

@@ -18,8 +18,8 @@ from typing import Any
 
 import lmdb
 
-from oplog.errors import NewerFormat, OplogError, StoreFailed
-from oplog.tables import FORMAT_VERSION, Table
+from promissory.oplog.errors import NewerFormat, OplogError, StoreFailed
+from promissory.oplog.tables import FORMAT_VERSION, Table
 
 MAP_SIZE_BYTES = 1 << 40
 """Address space reserved once; the file grows with the data. Remapping under a reader would be a SIGBUS."""

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from oplog import entries as e
-from oplog.errors import OplogCorrupt
-from oplog.ids import DURABLE_PROMISE, INDEX_MAX, OplogIndex, WorkerId
-from oplog.tables import (
+from promissory.oplog import entries as e
+from promissory.oplog.errors import OplogCorrupt
+from promissory.oplog.ids import DURABLE_PROMISE, INDEX_MAX, OplogIndex, WorkerId
+from promissory.oplog.tables import (
     TIMER_ROWS,
     Condition,
     PromiseKind,

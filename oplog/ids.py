@@ -18,7 +18,7 @@ from typing import Annotated, NewType
 import attrs
 import msgspec
 
-from oplog.errors import BadArguments
+from promissory.oplog.errors import BadArguments
 
 OplogIndex = NewType("OplogIndex", int)
 """Where an entry stands in its worker's oplog: 1-based and dense; `NONE` is before the first."""

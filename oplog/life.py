@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from oplog import entries as e
-from oplog.fold import is_promise
-from oplog.ids import DURABLE_PROMISE, WorkerId
+from promissory.oplog import entries as e
+from promissory.oplog.fold import is_promise
+from promissory.oplog.ids import DURABLE_PROMISE, WorkerId
 
 Problem = tuple[str, str]
 """A kind of damage (`check.Finding`) and what is wrong."""

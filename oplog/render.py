@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from oplog import entries as e
-from oplog.ids import WorkerId
+from promissory.oplog import entries as e
+from promissory.oplog.ids import WorkerId
 
 MASK = "***"
 """What stands for the seed: whoever knows it can make the worker's awakeable ids."""

@@ -13,8 +13,8 @@ import struct
 from collections.abc import Callable
 from zlib import crc32
 
-from oplog.entries import Completed, Ended, Entry, Request, Started, Value
-from oplog.ids import INDEX_MAX
+from promissory.oplog.entries import Completed, Ended, Entry, Request, Started, Value
+from promissory.oplog.ids import INDEX_MAX
 
 REQUEST_BYTES_MAX = 64
 """Longer requests are not remembered."""

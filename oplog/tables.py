@@ -9,8 +9,8 @@ import struct
 from collections.abc import Callable
 from typing import TypeAlias
 
-from oplog.errors import OplogCorrupt
-from oplog.ids import ComponentId, OplogIndex, WorkerId
+from promissory.oplog.errors import OplogCorrupt
+from promissory.oplog.ids import ComponentId, OplogIndex, WorkerId
 
 FORMAT_VERSION = 1
 

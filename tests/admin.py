@@ -9,11 +9,11 @@ from typing import Any
 
 import trio
 
-from executor.config import Config
-from executor.core import Executor, running
-from executor.frames import FrameReader, encode_frame
-from executor.server import Server
-from workers import Worker
+from promissory import Worker
+from promissory.executor.config import Config
+from promissory.executor.protocol.frames import FrameReader, encode_frame
+from promissory.executor.server.server import Server
+from promissory.executor.turns.executor import Executor, running
 
 PATIENCE_SECONDS = 30.0
 """No answer takes longer; reaching it is a failure."""

@@ -8,13 +8,13 @@ from typing import Any
 
 import trio
 
-from executor.offline import read_oplog
+from promissory.executor.cli.offline import read_oplog
 from tests.daemons import Daemon, Daemons
 
 JOBS = '''
 import os
 import sys
-import workers
+import promissory
 
 def through_pipes(begun, go_on):
     """Say that it has begun, and wait to be told to go on."""
@@ -23,22 +23,22 @@ def through_pipes(begun, go_on):
     with open(go_on) as told:
         return told.read()
 
-class Job(workers.Worker):
-    @workers.handler
+class Job(promissory.Worker):
+    @promissory.handler
     async def say(self, word: str) -> str:
         return word
 
-    @workers.handler
+    @promissory.handler
     async def wait(self, begun: str, go_on: str) -> str:
-        return await workers.run(through_pipes, begun, go_on)
+        return await promissory.run(through_pipes, begun, go_on)
 
-    @workers.query
+    @promissory.query
     def path(self) -> list:
         return sys.path
 
-    @workers.query
+    @promissory.query
     def process(self) -> list:
-        return [os.getpid(), os.environ.get("PYTHONHASHSEED"), hash("x"), workers.__file__]
+        return [os.getpid(), os.environ.get("PYTHONHASHSEED"), hash("x"), promissory.workers.__file__]
 '''
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import Phase, settings
 
-import executor.testing
+import promissory.executor.testing
 from tests.daemons import Daemons
 
 # Explaining a failure costs minutes where an example is a whole executor.
@@ -26,8 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell starts what it puts in the background with SIGINT ignored, and Python then leaves it so: no test of Ctrl-C
     # would end, nor would a daemon that inherits it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if not config.pluginmanager.is_registered(executor.testing):
-        config.pluginmanager.register(executor.testing, "promissory")
+    if not config.pluginmanager.is_registered(promissory.executor.testing):
+        config.pluginmanager.register(promissory.executor.testing, "promissory")
     if config.getoption("--soak"):
         settings.load_profile("soak")
 
@@ -46,3 +47,11 @@ def daemons() -> Iterator[Daemons]:
     started = Daemons()
     yield started
     started.close()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """No test may have found our folders under the bare names that others' packages may have."""
+    if found := sorted({"oplog", "workers", "executor"} & sys.modules.keys()):
+        print(f"\nloaded beside promissory: {', '.join(found)}", file=sys.stderr)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -45,14 +45,14 @@ class Daemon:
         """Its log lines; a line that is not JSON is shown as {"text": line}."""
         self._news = threading.Condition()
         self._is_over = False
-        variables: dict[str, str | None] = {"PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT), **(environment or {})}
+        variables: dict[str, str | None] = {"PYTHONHASHSEED": "0", "PYTHONPATH": None, **(environment or {})}
         for name in os.environ:
             if name.startswith("PROMISSORY_") and name != "PROMISSORY_CRASH_SEED":
                 variables.setdefault(name, None)
         merged = {**os.environ, **variables}
         no_http = ("--no-http",) if command == "serve" and "--http" not in arguments else ()
         self.process = subprocess.Popen(
-            [sys.executable, *python, "-m", "executor", command, *arguments, "--data", str(data), *no_http],
+            [sys.executable, *python, "-m", "promissory", command, *arguments, "--data", str(data), *no_http],
             cwd=cwd,
             env={name: value for name, value in merged.items() if value is not None},
             stdout=subprocess.DEVNULL,

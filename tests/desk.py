@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from attrs import define, field
 
-import workers
-from executor.config import Config
-from executor.core import Executor
+import promissory
+from promissory.executor.config import Config
+from promissory.executor.turns.executor import Executor
 from tests.admin import RawClient, raw, serving
 
 
@@ -22,48 +22,48 @@ class Item:
     count: int = 1
 
 
-class Desk(workers.Worker):
+class Desk(promissory.Worker):
     """Does one of everything."""
 
     seen: list[str] = field(factory=list)
 
-    @workers.handler
+    @promissory.handler
     async def order(self, items: list[Item], note: str = "") -> int:
         self.seen.append(note)
         return sum(item.count for item in items)
 
-    @workers.handler
+    @promissory.handler
     async def wait(self) -> str:
-        return (await workers.await_promise(workers.create_promise())).decode()
+        return (await promissory.await_promise(promissory.create_promise())).decode()
 
-    @workers.handler
+    @promissory.handler
     async def fail(self, message: str) -> None:
-        raise workers.TerminalError(message, 418)
+        raise promissory.TerminalError(message, 418)
 
-    @workers.handler
+    @promissory.handler
     async def unmended(self) -> None:
         raise ValueError("not mended")
 
-    @workers.handler
+    @promissory.handler
     async def name(self) -> dict[str, str]:
-        return dict(workers.environment())
+        return dict(promissory.environment())
 
-    @workers.query
+    @promissory.query
     def notes(self, first: int = 0) -> list[str]:
         return self.seen[first:]
 
-    @workers.query
+    @promissory.query
     def broken(self) -> list[str]:
         raise ValueError("no answer")
 
 
-class Safe(workers.Worker):
+class Safe(promissory.Worker):
     """Has to be created with what it keeps."""
 
     secret: str
     size: int = 1
 
-    @workers.query
+    @promissory.query
     def content(self) -> list[str]:
         return [self.secret] * self.size
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from executor.client import Disconnected
-from executor.testbed import Crashed
-from oplog.environment import Environment
-from oplog.errors import StoreFailed
+from promissory.executor.client import Disconnected
+from promissory.executor.testing.testbed import Crashed
+from promissory.oplog.environment import Environment
+from promissory.oplog.errors import StoreFailed
 
 
 class Seam:
@@ -36,11 +36,11 @@ class Seam:
         return commit
 
 
-async def through(promissory: Any, act: Callable[[], Awaitable[Any]]) -> Any:
+async def through(durable: Any, act: Callable[[], Awaitable[Any]]) -> Any:
     """Do something that may be done again until it is done, starting the executor anew when it has crashed."""
     while True:
         try:
             return await act()
         except (Disconnected, BaseExceptionGroup):
-            await promissory.crash()
-            await promissory.start()
+            await durable.crash()
+            await durable.start()

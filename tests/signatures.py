@@ -15,7 +15,7 @@ import attrs
 import msgspec
 from hypothesis import strategies as st
 
-import workers
+import promissory
 
 _counter = itertools.count()
 
@@ -78,7 +78,7 @@ class Other(TypedDict):
 
 
 NAMES = st.sampled_from(
-    ["a", "b", "Item", "list", "str", "dict", "datetime", "enum", "workers", "define", "field", "Any", "_x", "x"]
+    ["a", "b", "Item", "list", "str", "dict", "datetime", "enum", "promissory", "define", "field", "Any", "_x", "x"]
 )
 KEYS = st.one_of(NAMES, st.sampled_from(["class", "a-b", "a b", "__y", "self", "", "ﬁ", "1", "_1", "list_", "ä"]))
 TITLES = st.sampled_from(["Order", "Order2", "Item", "list", "Any", "Literal", "F0", "_Hidden", "Worker0", "datetime"])
@@ -200,10 +200,10 @@ def _containers(inner: st.SearchStrategy[Shape]) -> st.SearchStrategy[Shape]:
 SHAPES = st.recursive(st.sampled_from(LEAVES), _containers, max_leaves=4)
 
 
-def worker_class(signatures: list[tuple[list[tuple[Any, ...]], Any]]) -> type[workers.Worker]:
+def worker_class(signatures: list[tuple[list[tuple[Any, ...]], Any]]) -> type[promissory.Worker]:
     """Make a worker class whose handlers f0, f1, ... have these parameters (name, annotation, default) and results."""
-    namespace: dict[str, Any] = {"workers": workers}
-    lines = [f"class Worker{next(_counter)}(workers.Worker, component='worker-0'):", "    pass"]
+    namespace: dict[str, Any] = {"promissory": promissory}
+    lines = [f"class Worker{next(_counter)}(promissory.Worker, component='worker-0'):", "    pass"]
     for i, (parameters, result) in enumerate(signatures):
         written = ["self"]
         for j, (name, annotation, *default) in enumerate(parameters):
@@ -213,7 +213,7 @@ def worker_class(signatures: list[tuple[list[tuple[Any, ...]], Any]]) -> type[wo
         namespace[f"r{i}"] = result
         query = i % 2
         lines += [
-            f"    @workers.{'query' if query else 'handler'}",
+            f"    @promissory.{'query' if query else 'handler'}",
             f"    {'' if query else 'async '}def f{i}({', '.join(written)}) -> r{i}: ...",
         ]
     exec("\n".join(lines), namespace)

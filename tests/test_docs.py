@@ -28,11 +28,11 @@ from typing import NamedTuple
 
 import pytest
 
-from executor import operations
-from executor.config import Config, load_config
-from executor.frames import MalformedFrame
-from executor.metrics import Latencies
-from executor.wire import _BY_KIND
+from promissory.executor import operations
+from promissory.executor.config import Config, load_config
+from promissory.executor.protocol.errors import _BY_KIND
+from promissory.executor.protocol.frames import MalformedFrame
+from promissory.executor.telemetry.metrics import Latencies
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -187,10 +187,12 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     bin_directory.mkdir()
     page_directory = tmp_path / "page"
     page_directory.mkdir()
+    # Who reads a page has a checkout; its root is not on the path, but pages serve its examples.
+    (page_directory / "examples").symlink_to(ROOT / "examples")
     python = Path(sys.executable)
     if not (python.parent / "promissory").exists():
         shim = bin_directory / "promissory"
-        shim.write_text(f'#!/bin/sh\nexec {python} -P -m executor "$@"\n')
+        shim.write_text(f'#!/bin/sh\nexec {python} -P -m promissory "$@"\n')
         shim.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PROMISSORY_", "PYTEST_"))}
     with socket.socket() as free:
@@ -202,8 +204,8 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         {
             **kept,
             "PATH": os.pathsep.join((str(bin_directory), str(python.parent), os.environ["PATH"])),
-            "PYTHONPATH": str(ROOT),
-            "PYTEST_ADDOPTS": "-p no:cacheprovider" + ("" if "executor.testing" in plugins else " -p executor.testing"),
+            "PYTEST_ADDOPTS": "-p no:cacheprovider"
+            + ("" if "promissory.executor.testing" in plugins else " -p promissory.executor.testing"),
             "LC_ALL": "C.UTF-8",
             "PROMISSORY_HTTP": http,
         },
@@ -255,11 +257,13 @@ def run_console(page: Path, block: Block, shell: Shell) -> None:
 def check_modules(shell: Shell, modules: list[str]) -> None:
     """Import the modules that a page shows, and register their workers."""
     lines = [
-        "import importlib, inspect, workers",
+        "import importlib, inspect",
+        "from promissory import Worker",
+        "from promissory.workers.component import component_of",
         f"for name in {sorted(set(modules))!r}:",
         "    for member in vars(importlib.import_module(name)).values():",
-        "        if inspect.isclass(member) and issubclass(member, workers.Worker) and member is not workers.Worker:",
-        "            workers.component_of(member)",
+        "        if inspect.isclass(member) and issubclass(member, Worker) and member is not Worker:",
+        "            component_of(member)",
     ]
     printed, status = shell.run("python -W error - <<'END'\n" + "\n".join(lines) + "\nEND")
 
@@ -312,7 +316,7 @@ def _toml_of(text: str) -> dict[str, object]:
 
 def test_metrics() -> None:
     """The operator's page names every metric."""
-    source = ast.parse((ROOT / "executor" / "core.py").read_text())
+    source = ast.parse((ROOT / "executor" / "turns" / "executor.py").read_text())
     function = next(n for n in ast.walk(source) if isinstance(n, ast.FunctionDef) and n.name == "statistics")
     keys = {
         key.value

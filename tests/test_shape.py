@@ -13,15 +13,52 @@ ROOT = Path(__file__).parent.parent
 HOUSE = ("oplog", "workers", "executor")
 FILES = sorted(path.relative_to(ROOT) for folder in HOUSE for path in (ROOT / folder).rglob("*.py"))
 MODULES = [path for path in FILES if (ROOT / path).stat().st_size]
+PACKAGES = {"promissory", *(".".join(("promissory", *path.parts[:-1])) for path in FILES)}
 PURE = [path for path in MODULES if path.parts[0] in ("oplog", "workers")]
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
-ARROWS = {
-    "oplog": {"oplog"},
-    "workers": {"workers", "oplog.ids", "oplog.entries", "oplog.errors"},
-    "executor": {"oplog", "workers", "executor"},
+VALUES = {"oplog.ids", "oplog.entries", "oplog.errors"}
+"""What the guest side takes of the record."""
+HOST_FUNCTIONS = {f"workers.{name}" for name in ("host", "effects", "promises", "calls", "concurrency", "stub")}
+"""What stands above the machine within `workers`."""
+GROUND = {"oplog", "workers", "executor.telemetry", "executor.config"}
+"""What every floor of `executor` may use, but for itself."""
+STANDS_ON = {
+    "executor.protocol": set[str](),
+    "executor.commits": set[str](),
+    "executor.components": set[str](),
+    "executor.residents": {"executor.commits", "executor.components"},
+    "executor.hostcalls": {"executor.residents"},
+    "executor.turns": {"executor.hostcalls"},
+    "executor.operations": {"executor.turns", "executor.protocol"},
+    "executor.client": {"executor.protocol"},
+    "executor.http.door": {"executor.client"},
+    "executor.http.upstream": {"executor.http.door"},
+    "executor.http.describe": {"executor.http.upstream"},
+    "executor.http.families": {"executor.http.describe"},
+    "executor.http": {"executor.http.families"},
+    "executor.server": {"executor.operations", "executor.http"},
+    "executor.testing": {"executor.server"},
+    "executor.stubgen": {"executor.components"},
+    "executor.cli": {"executor.server", "executor.stubgen"},
 }
+"""The floors of `executor` that each stands on; an arrow leads to them and to all that they stand on."""
+SAME_NAMES = {
+    "calls": {"workers", "executor.hostcalls"},
+    "effects": {"workers", "executor.hostcalls"},
+    "errors": {"oplog", "executor.protocol"},
+    "gateway": {"executor.http", "executor.cli"},
+    "invocations": {"executor.operations"},
+    "link": {"executor.client", "executor.http.upstream"},
+    "oplog": {"executor.cli"},
+    "promises": {"workers", "executor.hostcalls", "executor.operations"},
+    "stub": {"workers", "executor.cli"},
+    "workers": {"executor.operations", "executor.http.families"},
+    "metrics": {"executor.telemetry", "executor.http.describe"},
+    "promise": {"executor.client", "executor.cli"},
+}
+"""The files that share a name, since they hold one idea on several floors."""
 FOREIGN = {
     "oplog": {"trio", "asyncio", "anyio"},
     "workers": {"trio", "asyncio", "anyio", "lmdb"},
@@ -48,8 +85,8 @@ def imports(path: Path) -> set[str]:
             assert not node.level, f"{path}:{node.lineno}: import by the absolute name"
             module = node.module or ""
             # `from oplog import ids` names a module, `from oplog.ids import WorkerId` a value.
-            found |= {f"{module}.{alias.name}" for alias in node.names} if module in HOUSE else {module}
-    return found
+            found |= {f"{module}.{alias.name}" for alias in node.names} if module in PACKAGES else {module}
+    return {name.removeprefix("promissory.") for name in found}
 
 
 def is_within(name: str, allowed: set[str]) -> bool:
@@ -82,13 +119,61 @@ def is_impure(name: str) -> bool:
     return is_within(name, IMPURE) or name.endswith(IMPURE_ENDS)
 
 
+def floor_of(module: str) -> str:
+    """Return the folder that a module or file stands in: the longest that is a floor."""
+    return max((floor for floor in STANDS_ON if is_within(module, {floor})), key=len, default="")
+
+
+def allowed_to(path: Path) -> set[str]:
+    """Return the modules and folders that a file may import of the house."""
+    module = ".".join(path.with_suffix("").parts)
+    if path.parts[0] == "oplog":
+        return {"oplog"}
+    if path.parts[0] == "workers":
+        return {"workers", *VALUES}
+    floor = floor_of(module)
+    if not floor:
+        return {"oplog", "workers.retry", "executor.telemetry"}
+    found, ahead = {floor}, [*STANDS_ON[floor]]
+    while ahead:
+        below = ahead.pop()
+        found.add(below)
+        ahead += STANDS_ON[below]
+    return found | GROUND
+
+
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_arrows(path: Path) -> None:
-    """A folder imports of the house only what the arrows oplog <- workers <- executor allow."""
-    folder = path.parts[0]
+    """A file imports of the house only its own floor and those that it stands on."""
+    allowed = allowed_to(path)
     of_house = {name for name in imports(path) if is_within(name, {*HOUSE, "tests", "bench", "examples"})}
+    against = set()
+    for name in of_house:
+        floor = floor_of(name)
+        # A part of a floor stands below the rest of it: being within is not enough.
+        if (floor and floor not in allowed) or not is_within(name, allowed):
+            against.add(name)
+    if path.parts[:2] == ("workers", "machine"):
+        against |= {name for name in of_house if is_within(name, HOST_FUNCTIONS)}
 
-    assert {name for name in of_house if not is_within(name, ARROWS[folder])} == set()
+    assert against == set()
+
+
+def test_every_folder_is_a_floor() -> None:
+    """A folder of the executor has its row among the arrows."""
+    folders = {".".join(path.parts[:-1]) for path in MODULES if path.parts[0] == "executor" and len(path.parts) > 2}
+
+    assert folders - {"executor.telemetry"} == {*STANDS_ON}
+
+
+def test_names_are_shared_only_by_one_idea() -> None:
+    """Two files have the same name only where they hold the same idea on two floors."""
+    found: dict[str, set[str]] = {}
+    for path in MODULES:
+        if path.name != "__init__.py":
+            found.setdefault(path.stem, set()).add(".".join(path.parts[:-1]))
+
+    assert {name: places for name, places in found.items() if len(places) > 1 and places != SAME_NAMES.get(name)} == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
@@ -97,9 +182,11 @@ def test_foreign_imports(path: Path) -> None:
     assert {name for name in imports(path) if is_within(name, FOREIGN[path.parts[0]])} == set()
 
 
-@pytest.mark.parametrize("module", ["workers", "oplog.entries", "oplog.codec", "oplog.fold"])
+@pytest.mark.parametrize(
+    "module", ["promissory.workers.host", "promissory.oplog.entries", "promissory.oplog.codec", "promissory.oplog.fold"]
+)
 def test_imports_are_light(module: str) -> None:
-    """A worker author's import brings in neither trio nor the store."""
+    """What a worker author imports brings in neither trio nor the store."""
     code = f"import sys, {module}; print({{'trio', 'lmdb', 'asyncio', 'anyio'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 

@@ -9,14 +9,14 @@ from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
-from oplog.entries import Ask, Call, Send
-from oplog.errors import BadArguments, CallError
-from oplog.ids import WorkerId, check_component, resolve_component, split_worker
-from workers.definition import Worker
-from workers.futures import DurableFuture
-from workers.host import machine, microseconds
-from workers.nesting import ARGUMENTS_NESTING_MAX, encode
-from workers.stub import Target, make_stub, method_of
+from promissory.oplog.entries import Ask, Call, Send
+from promissory.oplog.errors import BadArguments, CallError
+from promissory.oplog.ids import WorkerId, check_component, resolve_component, split_worker
+from promissory.workers.definition import Worker
+from promissory.workers.host import machine, microseconds
+from promissory.workers.machine.futures import DurableFuture
+from promissory.workers.nesting import ARGUMENTS_NESTING_MAX, encode
+from promissory.workers.stub import Target, make_stub, method_of
 
 P = ParamSpec("P")
 T = TypeVar("T")

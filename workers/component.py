@@ -10,11 +10,11 @@ from typing import Any, Literal, get_args
 
 import attrs
 
-from oplog.errors import BadArguments, BadHandler, NotFound, PromissoryError
-from oplog.ids import check_component_name, component_id, kebab_case
-from workers import guard
-from workers.definition import KIND, Worker, fields_of
-from workers.signature import (
+from promissory.oplog.errors import BadArguments, BadHandler, NotFound, PromissoryError
+from promissory.oplog.ids import check_component_name, component_id, kebab_case
+from promissory.workers import guard
+from promissory.workers.definition import KIND, Worker, fields_of
+from promissory.workers.signature import (
     Parameter,
     Parameters,
     Result,
@@ -159,7 +159,7 @@ def component_of(cls: type[Worker]) -> Component:
       BadHandler: the class cannot be served; the message says which member and why.
     """
     if not (isinstance(cls, type) and issubclass(cls, Worker)) or cls is Worker:
-        raise BadHandler(f"{cls!r} is not a subclass of workers.Worker")
+        raise BadHandler(f"{cls!r} is not a subclass of promissory.Worker")
     options = cls.__promissory__
     if not isinstance(options.checked, Component):
         options.checked = Component(cls)
@@ -236,13 +236,13 @@ def _check_override(component: str, cls: type[Worker], name: str) -> None:
     for base in cls.__mro__:
         kind = getattr(base.__dict__.get(name), KIND, None)
         if kind is not None:
-            raise BadHandler(f"{component}.{name} overrides a {kind}: decorate it with @workers.{kind} as well")
+            raise BadHandler(f"{component}.{name} overrides a {kind}: decorate it with @promissory.{kind} as well")
 
 
 def _handler(component: str, name: str, kind: Kind, member: Any) -> Handler:
     where = f"{component}.{name}"
     if not inspect.isfunction(member):
-        raise BadHandler(f"{where} is not a plain method: @workers.{kind} goes directly on a `def` with `self`")
+        raise BadHandler(f"{where} is not a plain method: @promissory.{kind} goes directly on a `def` with `self`")
     if name in RESERVED_HANDLERS:
         raise BadHandler(f"{where}: the name {name!r} is reserved")
     if inspect.isgeneratorfunction(member) or inspect.isasyncgenfunction(member):

@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar, overload
 
-from oplog.errors import TimedOut
-from workers.futures import PENDING, DurableFuture, Gather, Invocation, Race, Task, WaitFor
-from workers.host import machine, start_sleep
+from promissory.oplog.errors import TimedOut
+from promissory.workers.host import machine, start_sleep
+from promissory.workers.machine.futures import PENDING, DurableFuture, Gather, Invocation, Race, Task, WaitFor
 
 T = TypeVar("T")
 T1 = TypeVar("T1")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import attrs
 
-from workers.guard import current
+from promissory.workers.guard import current
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -10,17 +10,16 @@ from collections.abc import Awaitable, Callable
 from types import FunctionType
 from typing import Any, TypeVar, TypeVarTuple, Unpack, get_type_hints, overload
 
-import msgspec
-
-from oplog.entries import Run
-from oplog.ids import PromiseId, WorkerId
-from workers.definition import Worker
-from workers.futures import DurableFuture
-from workers.guard import current
-from workers.host import machine, microseconds
-from workers.machine import Machine
-from workers.retry import RetryPolicy
-from workers.signature import Result, result_of
+from promissory.oplog.entries import Run
+from promissory.oplog.ids import PromiseId, WorkerId
+from promissory.workers.definition import Worker
+from promissory.workers.guard import current
+from promissory.workers.host import machine, microseconds
+from promissory.workers.machine.futures import DurableFuture
+from promissory.workers.machine.machine import Machine
+from promissory.workers.machine.runs import RunCall, Shape
+from promissory.workers.retry import RetryPolicy
+from promissory.workers.signature import Result, result_of
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -30,47 +29,6 @@ _SHAPE = "__promissory_shape__"
 
 _DEFAULT_RETRY = RetryPolicy()
 _ATOMS = frozenset({str, int, float, bool, bytes, type(None), complex, PromiseId, WorkerId})
-
-
-class Shape:
-    """What is known of a function before it is called."""
-
-    __slots__ = ("function", "is_async", "request", "result")
-
-    def __init__(self, request: Run, is_async: bool, result: Result) -> None:
-        self.function: Callable[[], Any] = lambda: None
-        """Returns the function in whose attribute this is kept; `id` or its code would be an audit event each time."""
-        self.request = request
-        self.is_async = is_async
-        self.result = result
-
-
-class RunCall(msgspec.Struct, frozen=True, eq=False):
-    """A side effect to perform: `function(*args)`, in a thread or, if `is_async`, under trio.
-
-    `timeout` is in seconds and counts as a failed attempt; `retry` says what follows one. The host performs it when
-    the `Started` is durable, and may do so again after a crash: its effect is at least once.
-    """
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    name: str
-    retry: RetryPolicy
-    timeout: float | None
-    shape: Shape
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the function is to be awaited."""
-        return self.shape.is_async
-
-    def encode(self, value: Any) -> bytes:
-        """Return the function's result as the JSON to record.
-
-        Raises:
-          TerminalError: it cannot be encoded or does not fit the function's return annotation.
-        """
-        return self.shape.result.encode(value)
 
 
 @overload

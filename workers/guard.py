@@ -13,7 +13,7 @@ import threading
 import zoneinfo
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
-from oplog.errors import NonDeterminismError
+from promissory.oplog.errors import NonDeterminismError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

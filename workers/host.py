@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from oplog.entries import AwaitPromise, CompletePromise, CreatePromise, DeletePromise, PollPromise, Sleep
-from oplog.errors import BadArguments, TerminalError
-from oplog.ids import OplogIndex, PromiseId, WorkerId
-from workers.futures import DurableFuture, HostCall
-from workers.guard import current
-from workers.machine import Machine
+from promissory.oplog.entries import AwaitPromise, CompletePromise, CreatePromise, DeletePromise, PollPromise, Sleep
+from promissory.oplog.errors import BadArguments, TerminalError
+from promissory.oplog.ids import OplogIndex, PromiseId, WorkerId
+from promissory.workers.guard import current
+from promissory.workers.machine.futures import DurableFuture, HostCall
+from promissory.workers.machine.machine import Machine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS_MAX = 100 * 366 * 24 * 3600

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, overload
 import attrs
 import msgspec
 
-from oplog.entries import (
+from promissory.oplog.entries import (
     AwaitPromise,
     CompletePromise,
     CreatePromise,
@@ -25,13 +25,13 @@ from oplog.entries import (
     SettleAwakeable,
     Value,
 )
-from oplog.errors import BadArguments, BadHandler, PromiseRejected, TerminalError
-from oplog.ids import DURABLE_PROMISE, AwakeableId, OplogIndex, WorkerId, check_worker_name
-from workers.futures import DurableFuture, HostCall, Task
-from workers.host import machine, microseconds
-from workers.machine import Machine
-from workers.nesting import NESTING_MAX, encode, nested_too_deep
-from workers.signature import check_annotation, name_of
+from promissory.oplog.errors import BadArguments, BadHandler, PromiseRejected, TerminalError
+from promissory.oplog.ids import DURABLE_PROMISE, AwakeableId, OplogIndex, WorkerId, check_worker_name
+from promissory.workers.host import machine, microseconds
+from promissory.workers.machine.futures import DurableFuture, HostCall, Task
+from promissory.workers.machine.machine import Machine
+from promissory.workers.nesting import NESTING_MAX, encode, nested_too_deep
+from promissory.workers.signature import check_annotation, name_of
 
 T = TypeVar("T")
 

@@ -14,9 +14,9 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from oplog.errors import BadArguments, BadHandler, TerminalError
-from workers.nesting import ARGUMENTS_NESTING_MAX, NESTING_MAX, encode, nested_too_deep
-from workers.schema import json_schema
+from promissory.oplog.errors import BadArguments, BadHandler, TerminalError
+from promissory.workers.nesting import ARGUMENTS_NESTING_MAX, NESTING_MAX, encode, nested_too_deep
+from promissory.workers.schema import json_schema
 
 _encode = msgspec.json.Encoder().encode
 _ARRAY_PATH = re.compile(r"`\$\[(\d+)\]")

@@ -11,10 +11,10 @@ from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 
-from oplog.errors import BadArguments, PromissoryError
-from oplog.ids import WorkerId, check_worker_name, escape
-from workers.component import Component, Handler, component_of
-from workers.definition import Worker
+from promissory.oplog.errors import BadArguments, PromissoryError
+from promissory.oplog.ids import WorkerId, check_worker_name, escape
+from promissory.workers.component import Component, Handler, component_of
+from promissory.workers.definition import Worker
 
 W = TypeVar("W", bound=Worker)
 
@@ -88,7 +88,7 @@ class Stub:
 
 
 class Method:
-    """A handler or query of a stub: a handler is called, a query is asked by `workers.ask`."""
+    """A handler or query of a stub: a handler is called, a query is asked by `promissory.ask`."""
 
     __slots__ = ("component", "handler", "transport", "worker")
 
@@ -106,7 +106,7 @@ class Method:
         """
         if self.handler.kind == "query":
             raise TypeError(
-                f"{self} is a query: it is not called but asked, `await workers.ask(stub.{self.handler.name}, ...)`"
+                f"{self} is a query: it is not called but asked, `await promissory.ask(stub.{self.handler.name}, ...)`"
             )
         return self.transport.call(self.target(args, kwargs))
 
@@ -140,7 +140,7 @@ def make_stub(cls: type[W], name: str, transport: Transport) -> W:
       PromissoryError: a name is missing, given in vain or out of limits; which one says the transport.
     """
     if not (isinstance(cls, type) and issubclass(cls, Worker)):
-        raise TypeError(f"a stub is made of a subclass of workers.Worker, not of {cls!r}")
+        raise TypeError(f"a stub is made of a subclass of promissory.Worker, not of {cls!r}")
     component = component_of(cls)
     try:
         if not component.ephemeral:
@@ -161,10 +161,10 @@ def method_of(method: Any, kind: str) -> Method:
     if type(method) is not Method:
         raise TypeError(
             f"{getattr(method, '__qualname__', method)!r} is not taken from a stub: make one with "
-            "`workers.worker(cls, name)` (within its own class a handler called on `self` is a plain method)"
+            "`promissory.worker(cls, name)` (within its own class a handler called on `self` is a plain method)"
         )
     if method.handler.kind != kind:
-        use = "ask it: `await workers.ask(...)`" if kind == "handler" else "call it: `await stub.name(...)`"
+        use = "ask it: `await promissory.ask(...)`" if kind == "handler" else "call it: `await stub.name(...)`"
         raise TypeError(f"{method} is a {method.handler.kind}: {use}")
     return method
 

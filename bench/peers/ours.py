@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-import workers
+import promissory
 
 _outbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
@@ -18,41 +18,41 @@ async def announce(note: str) -> None:
     _outbox.sendto(note.encode(), os.environ["BENCH_MAILBOX"])
 
 
-class Counter(workers.Worker):
+class Counter(promissory.Worker):
     """Adds numbers: the least that a handler can do."""
 
     total: int = 0
 
-    @workers.handler
+    @promissory.handler
     async def add(self, number: int) -> int:
         self.total += number
         return self.total
 
 
-class Clerk(workers.Worker):
+class Clerk(promissory.Worker):
     """Has a counter count."""
 
-    @workers.handler
+    @promissory.handler
     async def call(self, name: str) -> int:
-        return await workers.worker(Counter, name).add(1)
+        return await promissory.worker(Counter, name).add(1)
 
 
-class Stepper(workers.Worker):
+class Stepper(promissory.Worker):
     """Performs side effects one after another."""
 
-    @workers.handler
+    @promissory.handler
     async def steps(self, count: int) -> int:
         total = 0
         for _ in range(count):
-            total += await workers.run(one)
+            total += await promissory.run(one)
         return total
 
 
-class Approval(workers.Worker):
+class Approval(promissory.Worker):
     """Tells somebody outside the id of a promise, and waits for it."""
 
-    @workers.handler
+    @promissory.handler
     async def ask(self, tag: str) -> str:
-        awakeable, answer = workers.awakeable(str)
-        await workers.run(announce, f"{tag} {awakeable}")
+        awakeable, answer = promissory.awakeable(str)
+        await promissory.run(announce, f"{tag} {awakeable}")
         return await answer

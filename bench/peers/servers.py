@@ -126,7 +126,7 @@ class Ours(Side):
         serve: list[str | Path] = [
             sys.executable,
             "-m",
-            "executor",
+            "promissory",
             "serve",
             "bench.peers.ours",
             "--log-level",

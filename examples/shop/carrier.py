@@ -1,7 +1,7 @@
 """The carrier, a stranger to promissory: it takes a parcel, refuses one that is too big, and often does not answer.
 
-Workers come here by `workers.run`, which tries again what raises. Chance, files and clocks are at home here: a handler
-may use none of them.
+Workers come here by `promissory.run`, which tries again what raises. Chance, files and clocks are at home here: a
+handler may use none of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from random import random
 
-import workers
+import promissory
 from examples.shop.products import Order
 
 PARCEL_ITEMS_MAX = 20
@@ -26,7 +26,7 @@ def dispatch_order(order: Order) -> None:
       TerminalError: the parcel is too big, which no further attempt can change.
     """
     if sum(item.quantity for item in order.items) > PARCEL_ITEMS_MAX:
-        raise workers.TerminalError(f"no parcel holds more than {PARCEL_ITEMS_MAX} items", 422)
+        raise promissory.TerminalError(f"no parcel holds more than {PARCEL_ITEMS_MAX} items", 422)
     if random() < 1 / 3:
         _write(f"{order.order_id} unanswered")
         raise ConnectionError("the carrier does not answer")

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from attrs import evolve, field
 
-import workers
+import promissory
 from examples.shop.carrier import dispatch_order, recall_order
 from examples.shop.history import PurchaseHistory
 from examples.shop.products import Order, OrderConfirmation, ProductItem, total_of
-from workers import TerminalError
+from promissory import TerminalError
 
 
-class ShoppingCart(workers.Worker):
+class ShoppingCart(promissory.Worker):
     user_id: str = ""
     items: dict[str, ProductItem] = field(factory=dict)
     """By product id, in the order in which they were first added."""
 
-    @workers.handler
+    @promissory.handler
     async def initialize_cart(self, user_id: str) -> None:
         """Make the cart a user's; asking again for the same user changes nothing."""
         if not user_id:
@@ -25,7 +25,7 @@ class ShoppingCart(workers.Worker):
             raise TerminalError("the cart belongs to somebody else", 409)
         self.user_id = user_id
 
-    @workers.handler
+    @promissory.handler
     async def add_item(self, item: ProductItem) -> None:
         """Add a product, or more of it; of one that is there already the new name and price hold for all."""
         check_quantity(item.quantity)
@@ -34,17 +34,17 @@ class ShoppingCart(workers.Worker):
         before = self.items.get(item.id)
         self.items[item.id] = evolve(item, quantity=item.quantity + (before.quantity if before else 0))
 
-    @workers.handler
+    @promissory.handler
     async def remove_item(self, product_id: str) -> None:
         self.item(product_id)
         del self.items[product_id]
 
-    @workers.handler
+    @promissory.handler
     async def update_item_quantity(self, product_id: str, quantity: int) -> None:
         check_quantity(quantity)
         self.items[product_id] = evolve(self.item(product_id), quantity=quantity)
 
-    @workers.handler
+    @promissory.handler
     async def checkout(self) -> OrderConfirmation:
         """Order what is in the cart and empty it; fails with the cart as it was, and nothing dispatched."""
         if not self.user_id:
@@ -52,18 +52,18 @@ class ShoppingCart(workers.Worker):
         if not self.items:
             raise TerminalError("the cart is empty", 409)
         items = list(self.items.values())
-        order = Order(str(workers.uuid4()), items, total_of(items), workers.now())
+        order = Order(str(promissory.uuid4()), items, total_of(items), promissory.now())
         try:
-            await workers.run(dispatch_order, order)
-            await workers.worker(PurchaseHistory, self.user_id).add_order(order)
+            await promissory.run(dispatch_order, order)
+            await promissory.worker(PurchaseHistory, self.user_id).add_order(order)
         except TerminalError as error:
             # An attempt whose answer was lost may have got through.
-            await workers.run(recall_order, order.order_id)
+            await promissory.run(recall_order, order.order_id)
             raise TerminalError(f"order {order.order_id} was not placed: {error}", error.code) from error
         self.items.clear()
         return OrderConfirmation(order.order_id, order.total)
 
-    @workers.query
+    @promissory.query
     def get_cart_contents(self) -> list[ProductItem]:
         return list(self.items.values())
 

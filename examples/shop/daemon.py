@@ -13,8 +13,8 @@ from typing import Any
 
 import trio
 
-from executor import connect
-from executor.client import Client
+from promissory import connect
+from promissory.executor.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ("examples.shop.cart", "examples.shop.history")
@@ -85,7 +85,7 @@ class Daemon:
     async def _live(self) -> int:
         """Live one life, and return its exit status."""
         process = self._process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "executor", "serve", *MODULES, "--data", str(self.data), "--no-http"],
+            [sys.executable, "-m", "promissory", "serve", *MODULES, "--data", str(self.data), "--no-http"],
             cwd=ROOT,
             env=self._environment(),
             stdout=subprocess.DEVNULL,

@@ -25,8 +25,8 @@ from rich.table import Table
 from examples.shop.daemon import ROOT, Daemon, DaemonFailed
 from examples.shop.proof import Claim, claims_of, look
 from examples.shop.shopper import Receipt, Shopper
-from executor.client import Disconnected
-from oplog.errors import TerminalError
+from promissory.executor.client import Disconnected
+from promissory.oplog.errors import TerminalError
 
 SHOPPERS_PER_USER = 5
 TOGETHER_MAX = 40
@@ -105,7 +105,7 @@ def spread(kills: int, orders: int, rng: Random) -> list[int]:
 
 def verify(data: Path) -> int:
     """Return the exit status of `promissory verify`."""
-    command = [sys.executable, "-m", "executor", "verify", "--data", str(data)]
+    command = [sys.executable, "-m", "promissory", "verify", "--data", str(data)]
     return subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode
 
 

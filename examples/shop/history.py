@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from attrs import field
 
-import workers
+import promissory
 from examples.shop.products import Order
 
 
-class PurchaseHistory(workers.Worker):
+class PurchaseHistory(promissory.Worker):
     orders: list[Order] = field(factory=list)
 
-    @workers.handler
+    @promissory.handler
     async def add_order(self, order: Order) -> None:
         """Add an order; nothing here looks for doubles, since a call from a worker takes effect exactly once."""
         self.orders.append(order)
 
-    @workers.query
+    @promissory.query
     def get_orders(self) -> list[Order]:
         return self.orders

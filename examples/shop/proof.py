@@ -8,12 +8,12 @@ from pathlib import Path
 
 from attrs import frozen
 
-import workers
+import promissory
 from examples.shop.cart import ShoppingCart
 from examples.shop.history import PurchaseHistory
 from examples.shop.products import Order, total_of
 from examples.shop.shopper import Receipt
-from executor.client import Client
+from promissory.executor.client import Client
 
 
 @frozen
@@ -43,11 +43,11 @@ class Claim:
 async def look(client: Client, receipts: Sequence[Receipt], carrier: Path) -> Found:
     """Ask every history and every cart, and read the carrier's book."""
     histories = {
-        user: await workers.ask(client.worker(PurchaseHistory, user).get_orders)
+        user: await promissory.ask(client.worker(PurchaseHistory, user).get_orders)
         for user in sorted({receipt.user_id for receipt in receipts})
     }
     contents = [
-        await workers.ask(client.worker(ShoppingCart, receipt.cart_id).get_cart_contents) for receipt in receipts
+        await promissory.ask(client.worker(ShoppingCart, receipt.cart_id).get_cart_contents) for receipt in receipts
     ]
     return Found(histories, sum(bool(items) for items in contents), carrier.read_text())
 

@@ -10,8 +10,8 @@ from attrs import evolve, frozen
 from examples.shop.carrier import PARCEL_ITEMS_MAX
 from examples.shop.cart import ShoppingCart
 from examples.shop.products import ProductItem
-from executor.client import Client
-from oplog.errors import TerminalError
+from promissory.executor.client import Client
+from promissory.oplog.errors import TerminalError
 
 CATALOGUE = [
     ProductItem("tea", "Green tea", 4_50),

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import typer
 
-from executor.cli import admin, gateway, invocation, invoke, oplog, promise, serve, stub, worker
-from executor.cli.output import one_line
-from oplog.errors import PromissoryError, RequestError
+from promissory.executor.cli import admin, gateway, invocation, invoke, oplog, promise, serve, stub, worker
+from promissory.executor.cli.output import one_line
+from promissory.oplog.errors import PromissoryError, RequestError
 
 __all__ = ["main"]
 

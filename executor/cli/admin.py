@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from executor.cli import options
-from executor.cli.output import print_facts, print_json, print_line, print_rows
-from executor.cli.session import request
-from oplog.errors import NotFound, OplogCorrupt
+from promissory.executor.cli import options
+from promissory.executor.cli.output import print_facts, print_json, print_line, print_rows
+from promissory.executor.cli.session import request
+from promissory.oplog.errors import NotFound, OplogCorrupt
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,7 +48,7 @@ def verify(data: options.Data = options.DEFAULT_DATA, as_json: options.Json = Fa
     Every entry is read, every table computed from them again and compared; an executor may be running.
     """
     _require(data)
-    from executor.offline import verify as findings_of
+    from promissory.executor.cli.offline import verify as findings_of
 
     findings = []
     for finding in findings_of(data):
@@ -74,7 +74,7 @@ def backup(
     The copy is that of one moment; an executor may be running.
     """
     _require(data)
-    from executor.offline import backup as copy
+    from promissory.executor.cli.offline import backup as copy
 
     copy(data, destination)
     print_line(f"{data} is copied to {destination}")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from executor.cli import options
-from oplog.errors import BadArguments
+from promissory.executor.cli import options
+from promissory.oplog.errors import BadArguments
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,9 +33,9 @@ def gateway(
     import sys
 
     checked_address(http)
-    from executor.config import load_config
-    from executor.gateway import run
-    from executor.listening import address_of, bind
+    from promissory.executor.config import load_config
+    from promissory.executor.http.listening import address_of, bind
+    from promissory.executor.http.process import run
 
     # A daemon has told its gateway by the environment what it needs.
     limits = load_config(None if listener is not None else config or data / "promissory.toml", os.environ)
@@ -58,7 +58,7 @@ def checked_address(http: str) -> str:
     Raises:
       typer.BadParameter: it is not.
     """
-    from executor.listening import split_address
+    from promissory.executor.http.listening import split_address
 
     try:
         split_address(http)

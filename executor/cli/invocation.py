@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from executor.cli import options
-from executor.cli.output import print_facts, print_json, print_line, print_result, print_rows
-from executor.cli.session import collect, request, wait
+from promissory.executor.cli import options
+from promissory.executor.cli.output import print_facts, print_json, print_line, print_result, print_rows
+from promissory.executor.cli.session import collect, request, wait
 
 if TYPE_CHECKING:
-    from executor.client import Client
+    from promissory.executor.client import Client
 
 _COLUMNS = ("invocation", "worker", "function", "status", "key", "created_at")
 

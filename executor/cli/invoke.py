@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from executor.cli import options
-from executor.cli.output import print_json, print_line, print_result
-from executor.cli.session import request, wait
-from oplog.errors import Paused
+from promissory.executor.cli import options
+from promissory.executor.cli.output import print_json, print_line, print_result
+from promissory.executor.cli.session import request, wait
+from promissory.oplog.errors import Paused
 
 if TYPE_CHECKING:
-    from executor.client import Client
+    from promissory.executor.client import Client
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,7 +64,7 @@ def invoke(
         return "whether the invocation was accepted is not known"
 
     async def call(client: Client) -> bytes:
-        from executor.client import Disconnected
+        from promissory.executor.client import Disconnected
 
         def announce(item: dict[str, Any]) -> None:
             announced.append(item["invocation"])

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from executor.cli import options
-from executor.cli.output import entry_line, print_json, with_times
-from executor.cli.session import converse
-from oplog.errors import NotFound
+from promissory.executor.cli import options
+from promissory.executor.cli.output import entry_line, print_json, with_times
+from promissory.executor.cli.session import converse
+from promissory.oplog.errors import NotFound
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from executor.client import Client
+    from promissory.executor.client import Client
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,8 +42,8 @@ def oplog(
         return
     if not data.is_dir():
         raise NotFound(f"no data directory at {data}")
-    from executor.offline import read_oplog
-    from oplog.ids import split_worker
+    from promissory.executor.cli.offline import read_oplog
+    from promissory.oplog.ids import split_worker
 
     component, name = split_worker(worker)
     entries = iter(read_oplog(data, component, name, first))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from executor.cli import options
-from executor.cli.output import print_facts, print_json, print_line, print_rows
-from executor.cli.session import collect, request, wait
+from promissory.executor.cli import options
+from promissory.executor.cli.output import print_facts, print_json, print_line, print_rows
+from promissory.executor.cli.session import collect, request, wait
 
 if TYPE_CHECKING:
-    from executor.client import Client
+    from promissory.executor.client import Client
 
 Text = Annotated[str | None, typer.Option("--data", metavar="TEXT", help="The payload, or the reason.")]
 File = Annotated[Path | None, typer.Option("--file", metavar="PATH", help="Read it from a file; - is stdin.")]

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from executor.cli import options
-from executor.cli.output import print_json, print_line
-from executor.cli.session import request
+from promissory.executor.cli import options
+from promissory.executor.cli.output import print_json, print_line
+from promissory.executor.cli.session import request
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -39,8 +39,8 @@ def serve(
     """Run an executor until SIGTERM or SIGINT."""
     if log_level is not None and log_level.lower() not in _LEVELS:
         raise typer.BadParameter(f"--log-level is one of {', '.join(_LEVELS)}")
-    from executor.cli.gateway import checked_address, read_token
-    from executor.daemon import run
+    from promissory.executor.cli.gateway import checked_address, read_token
+    from promissory.executor.server.daemon import run
 
     return run(
         modules=modules or [],

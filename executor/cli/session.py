@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from oplog.errors import PromissoryError
+from promissory.oplog.errors import PromissoryError
 
 if TYPE_CHECKING:
-    from executor.client import Client
+    from promissory.executor.client import Client
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ def converse(socket: Path, work: Callable[[Client], Awaitable[T]]) -> T:
     """
     import anyio
 
-    from executor.client import connect
+    from promissory.executor.client import connect
 
     async def conversation() -> T:
         async with connect(socket) as client:

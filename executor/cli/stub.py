@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from executor.cli import options
-from executor.cli.output import print_line
-from executor.cli.session import request
-from oplog.errors import NotFound, PromissoryError
+from promissory.executor.cli import options
+from promissory.executor.cli.output import print_line
+from promissory.executor.cli.session import request
+from promissory.oplog.errors import NotFound, PromissoryError
 
 
 class StubDiffers(PromissoryError):
@@ -39,7 +39,7 @@ def stub(
 ) -> None:
     """Write a typed class that stands for a component where its source is not at hand.
 
-    The class has its handlers and queries, and works wherever the real one does: in `workers.worker(...)` and with
+    The class has its handlers and queries, and works wherever the real one does: in `promissory.worker(...)` and with
     clients. A file that is up to date is not touched.
     """
     is_stdout = str(output) == "-"
@@ -47,7 +47,7 @@ def stub(
         raise typer.BadParameter("--check compares with a file: give it with -o")
     if output.is_dir():
         raise typer.BadParameter(f"{output} is a directory")
-    from executor.stubgen import stub_source
+    from promissory.executor.stubgen import stub_source
 
     source = stub_source(_find(component, request(options.socket_path(data, socket), "component.list")))
     if is_stdout:

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from executor.cli import options
-from executor.cli.output import print_facts, print_json, print_line, print_rows
-from executor.cli.session import collect, request
+from promissory.executor.cli import options
+from promissory.executor.cli.output import print_facts, print_json, print_line, print_rows
+from promissory.executor.cli.session import collect, request
 
 _COLUMNS = ("worker", "status", "last_index", "pending_invocations", "created_at", "last_error")
 

@@ -1,6 +1,6 @@
 """The client of an executor: everything that can be asked of one over its admin socket, under trio or asyncio.
 
-    async with executor.connect("promissory-data/admin.sock") as client:
+    async with promissory.connect("promissory-data/admin.sock") as client:
         await client.invoke("worker://approval/order-7", "submit", {"order_id": "7"})
 
 Arguments and results are JSON, payloads of promises are bytes. A client may be used from many tasks at once; their
@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from executor.client.client import Client, connect
-    from executor.client.link import Disconnected
-    from executor.client.stream import ItemStream
+    from promissory.executor.client.client import Client, connect
+    from promissory.executor.client.link import Disconnected
+    from promissory.executor.client.stream import ItemStream
 
 __all__ = ["Client", "Disconnected", "ItemStream", "connect"]
 

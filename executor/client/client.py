@@ -9,9 +9,9 @@ from typing import Any
 
 import anyio
 
-from executor.client.asker import Asker
-from executor.client.link import Link, open_stream
-from executor.client.stream import ItemStream
+from promissory.executor.client.link import Link, open_stream
+from promissory.executor.client.methods import Asker
+from promissory.executor.client.stream import ItemStream
 
 
 @asynccontextmanager

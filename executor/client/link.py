@@ -15,10 +15,10 @@ from typing import Any, cast
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
 
-from executor.client.wait import Waiter, waiter_class
-from executor.frames import FrameReader, MalformedFrame, encode_frame
-from executor.wire import error_from_wire
-from oplog.errors import PromissoryError
+from promissory.executor.client.wait import Waiter, waiter_class
+from promissory.executor.protocol.errors import error_from_wire
+from promissory.executor.protocol.frames import FrameReader, MalformedFrame, encode_frame
+from promissory.oplog.errors import PromissoryError
 
 PROTOCOL = 1
 HELLO_SECONDS_MAX = 10.0

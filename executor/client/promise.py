@@ -1,12 +1,12 @@
-"""A durable promise as a client has it: the methods of `workers.DurablePromise`, as coroutines."""
+"""A durable promise as a client has it: the methods of `promissory.DurablePromise`, as coroutines."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-from oplog.errors import PromiseDeleted, PromiseRejected, TerminalError, terminal_error
-from workers.promises import Payload, PromiseOutcome
+from promissory.oplog.errors import PromiseDeleted, PromiseRejected, TerminalError, terminal_error
+from promissory.workers.promises import Payload, PromiseOutcome
 
 T = TypeVar("T")
 

@@ -14,9 +14,9 @@ from typing import Any, cast
 import anyio
 from anyio.abc import ByteStream
 
-from executor.client.link import READ_BYTES, Disconnected, open_stream, value_of
-from executor.frames import FrameReader, MalformedFrame, encode_frame
-from oplog.errors import PromissoryError
+from promissory.executor.client.link import READ_BYTES, Disconnected, open_stream, value_of
+from promissory.executor.protocol.frames import FrameReader, MalformedFrame, encode_frame
+from promissory.oplog.errors import PromissoryError
 
 
 class ItemStream:

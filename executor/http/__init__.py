@@ -1,9 +1,9 @@
 """HTTP: an ASGI application that is a client of an executor's admin socket.
 
-    application = executor.http.app("promissory-data/admin.sock")
+    application = promissory.http.app("promissory-data/admin.sock")
 
 It connects at its first request, and again when the executor has been away; it needs no lifespan, so it can be
-mounted in any ASGI application: `Mount("/promissory", app=executor.http.app())`.
+mounted in any ASGI application: `Mount("/promissory", app=promissory.http.app())`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from executor.http.gateway import Gateway
-from oplog.errors import BadArguments
+from promissory.executor.http.gateway import Gateway
+from promissory.oplog.errors import BadArguments
 
 __all__ = ["REQUESTS_MAX", "Gateway", "app"]
 

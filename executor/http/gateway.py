@@ -19,20 +19,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from executor.http.awakeables import Awakeables
-from executor.http.daemon import Daemon
-from executor.http.durable import DurablePromises
-from executor.http.exchange import Exchange, Shape, Work
-from executor.http.ingress import Ingress
-from executor.http.metrics import Requests
-from executor.http.origins import is_foreign
-from executor.http.outcomes import Outcomes
-from executor.http.own import Own
-from executor.http.paths import split
-from executor.http.refusals import Answer, Refusal, ingress_answer, worker_answer
-from executor.http.routes import EXCHANGE, Endpoint, routes
-from executor.http.table import Table
-from executor.http.workers import Workers
+from promissory.executor.http.describe.metrics import Requests
+from promissory.executor.http.door.exchange import Exchange, Shape, Work
+from promissory.executor.http.door.origins import is_foreign
+from promissory.executor.http.door.paths import split
+from promissory.executor.http.door.refusals import Answer, Refusal, ingress_answer, worker_answer
+from promissory.executor.http.families.awakeables import Awakeables
+from promissory.executor.http.families.durable import DurablePromises
+from promissory.executor.http.families.ingress import Ingress
+from promissory.executor.http.families.operational import Own
+from promissory.executor.http.families.outcomes import Outcomes
+from promissory.executor.http.families.routes import EXCHANGE, Endpoint, routes
+from promissory.executor.http.families.workers import Workers
+from promissory.executor.http.upstream.served import Table
+from promissory.executor.http.upstream.upstream import Daemon
 
 SETTLING_MAX = 1_000
 """So many requests beyond the limit may settle awakeables: they are what lets others come to their end."""

@@ -10,14 +10,16 @@ from typing import Any
 
 import structlog
 
-from executor import requests
-from executor.core import Executor
-from executor.operations.answers import Operation, Reply, Stream
-from executor.operations.invocations import InvocationOperations
-from executor.operations.promises import PromiseOperations
-from executor.operations.system import VERSION, SystemOperations
-from executor.operations.workers import WorkerOperations
-from oplog.errors import NotFound, PromissoryError, StoreFailed
+from promissory.executor.operations.accepting import Accepting
+from promissory.executor.operations.answers import Operation, Reply, Stream
+from promissory.executor.operations.inspection import Inspection
+from promissory.executor.operations.invocations import InvocationOperations
+from promissory.executor.operations.promises import PromiseOperations
+from promissory.executor.operations.system import VERSION, SystemOperations
+from promissory.executor.operations.workers import WorkerOperations
+from promissory.executor.protocol import requests
+from promissory.executor.turns.executor import Executor
+from promissory.oplog.errors import NotFound, PromissoryError, StoreFailed
 
 __all__ = ["VERSION", "Operations", "Reply", "Stream"]
 
@@ -30,8 +32,10 @@ class Operations:
         self._record = executor.record
         self._log = structlog.get_logger("promissory.admin")
         self._by_name: dict[str, Operation] = {}
+        accepting = Accepting(executor)
+        inspection = Inspection(executor.record, executor.registry)
         for group in (InvocationOperations, PromiseOperations, WorkerOperations, SystemOperations):
-            self._by_name |= group(executor).by_name()
+            self._by_name |= group(executor, accepting, inspection).by_name()
 
     def perform(self, op: object, fields: dict[str, Any], reply: Reply) -> Stream | None:
         """Do what a request asks for; the answer comes through `reply`, now or later, exactly once.

@@ -8,8 +8,10 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 import trio
 
-from executor.core import Executor
-from oplog.errors import BadArguments, PromissoryError
+from promissory.executor.operations.accepting import Accepting
+from promissory.executor.operations.inspection import Inspection
+from promissory.executor.turns.executor import Executor
+from promissory.oplog.errors import BadArguments, PromissoryError
 
 
 class Reply(Protocol):
@@ -49,10 +51,14 @@ class Group:
 
     Args:
       executor: what they operate on.
+      accepting: takes invocations in.
+      inspection: what is listed and shown.
     """
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, accepting: Accepting, inspection: Inspection) -> None:
         self._executor = executor
+        self._accepting = accepting
+        self._inspection = inspection
         self._record = executor.record
 
     def by_name(self) -> dict[str, Operation]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from executor import requests
-from executor.invocations import Accepted, Call
-from executor.operations.answers import Group, Operation, Reply, Stream
-from oplog.entries import Failure, Outcome, Value
-from oplog.errors import BadArguments, NotFound, NotReady, PromissoryError, terminal_error
-from oplog.ids import InvocationId, WorkerId
+from promissory.executor.operations.accepting import Accepted, Call
+from promissory.executor.operations.answers import Group, Operation, Reply, Stream
+from promissory.executor.protocol import requests
+from promissory.oplog.entries import Failure, Outcome, Value
+from promissory.oplog.errors import BadArguments, NotFound, NotReady, PromissoryError, terminal_error
+from promissory.oplog.ids import InvocationId, WorkerId
 
 
 class InvocationOperations(Group):
@@ -29,15 +29,15 @@ class InvocationOperations(Group):
         }
 
     def _invoke(self, request: requests.Invoke, reply: Reply) -> None:
-        invocations = self._executor.invocations
-        component, worker_id, handler = invocations.handler(request.worker, request.function)
+        accepting = self._accepting
+        component, worker_id, handler = accepting.handler(request.worker, request.function)
         if handler.kind == "query":
             if request.send or request.delay_us is not None or request.key is not None:
                 raise BadArguments(f"{request.function} is a query: it is answered at once and takes no key")
             self._ask(component, worker_id, request.function, handler.check(request.params), reply)
             return
         call = Call(request.worker, request.function, request.params, request.key, request.delay_us)
-        accepted = invocations.accept(call, component, worker_id, handler)
+        accepted = accepting.accept(call, component, worker_id, handler)
         if request.send:
             value = {
                 "invocation": str(accepted.id),
@@ -60,10 +60,10 @@ class InvocationOperations(Group):
             elif error is not None:
                 reply.error(error, invocation)
 
-        reply.on_close(self._executor.invocations.watch(accepted, watcher))
+        reply.on_close(self._accepting.watch(accepted, watcher))
 
     def _query(self, request: requests.Query, reply: Reply) -> None:
-        component, worker_id, handler = self._executor.invocations.handler(request.worker, request.function)
+        component, worker_id, handler = self._accepting.handler(request.worker, request.function)
         if handler.kind != "query":
             raise BadArguments(f"{request.function} is a handler, not a query: invoke it")
         self._ask(component, worker_id, request.function, handler.check(request.params), reply)
@@ -78,35 +78,35 @@ class InvocationOperations(Group):
         self._executor.queries.ask(component, worker_id, function, params, answer)
 
     def _attach(self, request: requests.Invocation, reply: Reply) -> None:
-        activation, index = self._executor.invocations.find(InvocationId.parse(request.invocation))
+        activation, index = self._accepting.find(InvocationId.parse(request.invocation))
         self._answer_with_outcome(Accepted(activation, index, is_new=False), reply)
 
     def _output(self, request: requests.Invocation, reply: Reply) -> None:
-        activation, index = self._executor.invocations.find(InvocationId.parse(request.invocation))
+        activation, index = self._accepting.find(InvocationId.parse(request.invocation))
         row = self._executor.promises.row(activation, index, created=False)
         if not row.is_settled:
             raise NotReady("the invocation exists but has not completed yet")
         self._answer_with_outcome(Accepted(activation, index, is_new=False), reply)
 
     def _find(self, request: requests.Find, reply: Reply) -> None:
-        invocations = self._executor.invocations
+        accepting = self._accepting
         worker_id = self._executor.registry.unavailable_id(request.worker)
         if worker_id is None:
-            _, worker_id, _ = invocations.handler(request.worker, request.function)
-        found = invocations.known(worker_id, request.function, request.key)
+            _, worker_id, _ = accepting.handler(request.worker, request.function)
+        found = accepting.known(worker_id, request.function, request.key)
         if found is None:
             raise NotFound(f"no invocation of {request.worker} {request.function} has the key {request.key!r}")
         self._when_durable(reply, {"invocation": str(found.id)})
 
     def _show_invocation(self, request: requests.Invocation, reply: Reply) -> None:
-        reply.ok(self._executor.inspection.invocation(InvocationId.parse(request.invocation)))
+        reply.ok(self._inspection.invocation(InvocationId.parse(request.invocation)))
 
     def _list_invocations(self, request: requests.Invocations, reply: Reply) -> Stream:
         worker_id = None if request.worker is None else self._executor.registry.worker_id(request.worker)
-        return self._stream(reply, self._executor.inspection.invocations(worker_id, request.status), request.limit)
+        return self._stream(reply, self._inspection.invocations(worker_id, request.status), request.limit)
 
     def _cancel(self, request: requests.Invocation, reply: Reply) -> None:
-        activation, index = self._executor.invocations.find(InvocationId.parse(request.invocation))
+        activation, index = self._accepting.find(InvocationId.parse(request.invocation))
         cancelled = self._executor.cancelling.cancel(activation, index, reply.peer)
         self._executor.residents.end_unit()
         self._when_durable(reply, {"cancelled": cancelled})

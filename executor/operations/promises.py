@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 
-from executor import requests
-from executor.addressing import NAME_SCHEME
-from executor.inspection import outcome_map
-from executor.invocations import watch
-from executor.operations.answers import Group, Operation, Reply, Stream
-from oplog.entries import Failure, Outcome, Value
-from oplog.errors import LimitReached, NotFound, PromissoryError
-from oplog.ids import PromiseId, WorkerId, resolve_component, split_promise
-from oplog.tables import PromiseState
+from promissory.executor.hostcalls.naming import NAME_SCHEME
+from promissory.executor.operations.accepting import watch
+from promissory.executor.operations.answers import Group, Operation, Reply, Stream
+from promissory.executor.operations.inspection import outcome_map
+from promissory.executor.protocol import requests
+from promissory.oplog.entries import Failure, Outcome, Value
+from promissory.oplog.errors import LimitReached, NotFound, PromissoryError
+from promissory.oplog.ids import PromiseId, WorkerId, resolve_component, split_promise
+from promissory.oplog.tables import PromiseState
 
 
 class PromiseOperations(Group):
@@ -114,7 +114,7 @@ class PromiseOperations(Group):
         if request.after is not None:
             component, name, index = split_promise(request.after)
             after = PromiseId(WorkerId(resolve_component(component), name), index)
-        rows = self._executor.inspection.promises(request.state, request.component, after)
+        rows = self._inspection.promises(request.state, request.component, after)
         return self._stream(reply, rows, request.limit)
 
 

@@ -6,10 +6,12 @@ import os
 
 import structlog
 
-from executor import requests
-from executor.core import Executor
-from executor.operations.answers import Group, Operation, Reply
-from oplog.tables import Table
+from promissory.executor.operations.accepting import Accepting
+from promissory.executor.operations.answers import Group, Operation, Reply
+from promissory.executor.operations.inspection import Inspection
+from promissory.executor.protocol import requests
+from promissory.executor.turns.executor import Executor
+from promissory.oplog.tables import Table
 
 VERSION = "0.1.0"
 
@@ -17,8 +19,8 @@ VERSION = "0.1.0"
 class SystemOperations(Group):
     """`component.*`, `status`, `metrics`."""
 
-    def __init__(self, executor: Executor) -> None:
-        super().__init__(executor)
+    def __init__(self, executor: Executor, accepting: Accepting, inspection: Inspection) -> None:
+        super().__init__(executor, accepting, inspection)
         self._log = structlog.get_logger("promissory.admin")
 
     def by_name(self) -> dict[str, Operation]:
@@ -31,7 +33,7 @@ class SystemOperations(Group):
         }
 
     def _list_components(self, _: requests.Nothing, reply: Reply) -> None:
-        reply.ok(self._executor.inspection.components())
+        reply.ok(self._inspection.components())
 
     def _register(self, request: requests.Register, reply: Reply) -> None:
         names = self._executor.registry.add_modules(request.modules, request.directory)

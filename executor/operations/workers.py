@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from executor import requests
-from executor.operations.answers import Group, Operation, Reply, Stream
-from executor.residents import Activation
-from oplog.entries import Interrupted
-from oplog.errors import BadArguments, NotFound, PromissoryError
-from oplog.tables import Condition
+from promissory.executor.operations.answers import Group, Operation, Reply, Stream
+from promissory.executor.protocol import requests
+from promissory.executor.residents.residents import Activation
+from promissory.oplog.entries import Interrupted
+from promissory.oplog.errors import BadArguments, NotFound, PromissoryError
+from promissory.oplog.tables import Condition
 
 
 class WorkerOperations(Group):
@@ -33,15 +33,15 @@ class WorkerOperations(Group):
         return activation
 
     def _create_worker(self, request: requests.Create, reply: Reply) -> None:
-        activation = self._executor.invocations.create(request.worker, request.args, request.env)
+        activation = self._accepting.create(request.worker, request.args, request.env)
         self._when_durable(reply, {"worker": activation.path})
 
     def _show_worker(self, request: requests.Worker, reply: Reply) -> None:
-        reply.ok(self._executor.inspection.worker(self._executor.registry.worker_id(request.worker)))
+        reply.ok(self._inspection.worker(self._executor.registry.worker_id(request.worker)))
 
     def _list_workers(self, request: requests.Workers, reply: Reply) -> Stream:
         after = None if request.after is None else self._executor.registry.worker_id(request.after)
-        inspection = self._executor.inspection
+        inspection = self._inspection
         rows = inspection.workers(request.status, request.component, request.name or "", after)
         return self._stream(reply, rows, request.limit)
 
@@ -72,7 +72,7 @@ class WorkerOperations(Group):
         self._when_durable(reply, {"worker": activation.path})
 
     def _resume_all(self, reply: Reply) -> None:
-        paused = [row["worker"] for row in self._executor.inspection.workers("paused", None) if row is not None]
+        paused = [row["worker"] for row in self._inspection.workers("paused", None) if row is not None]
         for path in paused:
             self._executor.resume(self._activation(path), reply.peer)
         self._when_durable(reply, {"resumed": len(paused)})
@@ -81,12 +81,12 @@ class WorkerOperations(Group):
 
     def _read_oplog(self, request: requests.Oplog, reply: Reply) -> Stream:
         worker_id = self._executor.registry.worker_id(request.worker)
-        rows = self._executor.inspection.oplog(worker_id, _first(request.first))
+        rows = self._inspection.oplog(worker_id, _first(request.first))
         return self._stream(reply, rows, request.limit)
 
     def _follow_oplog(self, request: requests.Oplog, reply: Reply) -> Stream:
         worker_id = self._executor.registry.worker_id(request.worker)
-        inspection = self._executor.inspection
+        inspection = self._inspection
         inspection.last_index(worker_id)
 
         first = _first(request.first)

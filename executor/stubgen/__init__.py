@@ -17,6 +17,6 @@ through a JSON Schema is replaced as follows.
 
 from __future__ import annotations
 
-from executor.stubgen.module import stub_source
+from promissory.executor.stubgen.module import stub_source
 
 __all__ = ["stub_source"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from executor.stubgen.definitions import Definition
-from executor.stubgen.names import LEFT_OUT, Names, attributes, camel, members
-from executor.stubgen.text import bracketed, docstring, quoted
-from executor.stubgen.types import Place, Typed, Types
+from promissory.executor.stubgen.definitions import Definition
+from promissory.executor.stubgen.names import LEFT_OUT, Names, attributes, camel, members
+from promissory.executor.stubgen.text import bracketed, docstring, quoted
+from promissory.executor.stubgen.types import Place, Typed, Types
 
 _INDENT = "    "
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from executor.stubgen.definitions import Definitions, Defs
-from executor.stubgen.names import Names, members
-from executor.stubgen.text import quoted
+from promissory.executor.stubgen.definitions import Definitions, Defs
+from promissory.executor.stubgen.names import Names, members
+from promissory.executor.stubgen.text import quoted
 
 TEXT_CHARACTERS_MAX = 60
 """A longer text is not repeated in a stub."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import attrs
 
-from executor.stubgen.names import Names, suit_attrs
+from promissory.executor.stubgen.names import Names, suit_attrs
 
 Defs = Mapping[str, Any]
 Kind = Literal["enum", "attrs", "struct", "tuple", "other"]

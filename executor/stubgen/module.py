@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from executor.stubgen.classes import Classes
-from executor.stubgen.definitions import Definition, Definitions, Defs, split, unwrap, walk
-from executor.stubgen.names import LEFT_OUT, Names, attributes, camel, is_identifier
-from executor.stubgen.text import bracketed, quoted
-from executor.stubgen.types import Types
-from oplog.errors import BadArguments
-from oplog.ids import check_component_name
+from promissory.executor.stubgen.classes import Classes
+from promissory.executor.stubgen.definitions import Definition, Definitions, Defs, split, unwrap, walk
+from promissory.executor.stubgen.names import LEFT_OUT, Names, attributes, camel, is_identifier
+from promissory.executor.stubgen.text import bracketed, quoted
+from promissory.executor.stubgen.types import Types
+from promissory.oplog.errors import BadArguments
+from promissory.oplog.ids import check_component_name
 
 _INDENT = "    "
 
@@ -75,7 +75,7 @@ class _Module:
 
     def _worker(self) -> list[str]:
         name, version = self._component["component"], self._component["version"]
-        options = [f"{self._names.use('workers')}.Worker", f"component={quoted(name)}", f"version={version:d}"]
+        options = [f"{self._names.use('promissory')}.Worker", f"component={quoted(name)}", f"version={version:d}"]
         if self._component.get("ephemeral"):
             options.append("ephemeral=True")
         options.append("stub=True")
@@ -95,7 +95,7 @@ class _Module:
         this = "self_" if any(parameter.startswith("self:") for parameter in parameters) else "self"
         opening = f"{'async ' if handler.kind == 'handler' else ''}def {name}("
         return [
-            f"{_INDENT}@{self._names.use('workers')}.{handler.kind}",
+            f"{_INDENT}@{self._names.use('promissory')}.{handler.kind}",
             *bracketed(opening, [this, *parameters], f") -> {result}:", _INDENT),
             f"{_INDENT}{_INDENT}raise {self._names.use('NotImplementedError')}",
         ]

@@ -12,7 +12,7 @@ _STANDARD = {
     **dict.fromkeys(("datetime", "decimal", "enum", "uuid"), ""),
     **dict.fromkeys(("Any", "Literal", "NamedTuple", "TypeAlias", "Union"), "typing"),
 }
-_FOREIGN = {"msgspec": "", "workers": "", "define": "attrs", "field": "attrs"}
+_FOREIGN = {"msgspec": "", "promissory": "", "define": "attrs", "field": "attrs"}
 _BUILTIN = dict.fromkeys(
     ("bool", "bytes", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple", "NotImplementedError"),
     "builtins",

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import attrs
 
-from executor.stubgen.defaults import Defaults
-from executor.stubgen.definitions import Definitions, Defs
-from executor.stubgen.names import LEFT_OUT, Names
-from executor.stubgen.text import exploded, quoted
+from promissory.executor.stubgen.defaults import Defaults
+from promissory.executor.stubgen.definitions import Definitions, Defs
+from promissory.executor.stubgen.names import LEFT_OUT, Names
+from promissory.executor.stubgen.text import exploded, quoted
 
 TYPE_CHARACTERS_MAX = 52
 """A longer type gets a name of its own."""

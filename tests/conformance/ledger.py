@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from attrs import define, field
 
-import workers
+import promissory
 
 
 class Currency(enum.Enum):
@@ -31,68 +31,68 @@ class Posting:
     more: dict[str, float | str | None] = field(factory=dict)
 
 
-class Ledger(workers.Worker):
+class Ledger(promissory.Worker):
     """A worker with a name: state, several parameters, promises of its own."""
 
     owner: str = ""
     limit: int = 0
     postings: list[Posting] = field(factory=list)
 
-    @workers.handler
+    @promissory.handler
     async def post(self, posting: Posting) -> int:
         self.postings = [*self.postings[-99:], posting]
         return len(self.postings)
 
-    @workers.handler
+    @promissory.handler
     async def transfer(self, to: str, cents: int, currency: Currency = Currency.EUR, note: str | None = None) -> Any:
         return [to, cents, currency, note]
 
-    @workers.handler
+    @promissory.handler
     async def clear(self) -> None:
         self.postings = []
 
-    @workers.handler
+    @promissory.handler
     async def open(self) -> int:
         """Create a promise, and return its index."""
-        return workers.create_promise().oplog_idx
+        return promissory.create_promise().oplog_idx
 
-    @workers.handler
+    @promissory.handler
     async def ticket(self) -> str:
         """Create an awakeable, and return its id."""
-        return workers.awakeable(Any)[0]
+        return promissory.awakeable(Any)[0]
 
-    @workers.handler
+    @promissory.handler
     async def after(self, promise: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]) -> Any:
         """Wait for a durable promise."""
         try:
-            return await workers.durable_promise(promise).get()
-        except workers.TerminalError as error:
-            raise workers.TerminalError(str(error), 409) from None
+            return await promissory.durable_promise(promise).get()
+        except promissory.TerminalError as error:
+            raise promissory.TerminalError(str(error), 409) from None
 
-    @workers.query
+    @promissory.query
     def last(self, count: Annotated[int, msgspec.Meta(ge=0, le=100)] = 10) -> list[Posting]:
         return self.postings[-count:] if count else []
 
-    @workers.query
+    @promissory.query
     def total(self) -> dict[str, int]:
         return {currency.value: sum(p.cents for p in self.postings if p.currency is currency) for currency in Currency}
 
 
-class Mint(workers.Worker, ephemeral=True):
+class Mint(promissory.Worker, ephemeral=True):
     """A service."""
 
-    @workers.handler
+    @promissory.handler
     async def echo(self, value: Any) -> Any:
         return value
 
-    @workers.handler
+    @promissory.handler
     async def flip(self, side: Literal["head", "tail"], times: Annotated[int, msgspec.Meta(ge=0, le=9)] = 1) -> str:
         return side if times % 2 == 0 else {"head": "tail", "tail": "head"}[side]
 
-    @workers.handler
+    @promissory.handler
     async def ping(self) -> None:
         pass
 
-    @workers.handler
+    @promissory.handler
     async def refuse(self, code: Annotated[int, msgspec.Meta(ge=400, le=499)]) -> None:
-        raise workers.TerminalError("refused", code)
+        raise promissory.TerminalError("refused", code)

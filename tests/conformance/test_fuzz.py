@@ -50,5 +50,5 @@ def test_routes(daemons: Daemons, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert daemon.stop() == 0
     assert {line.get("event", line.get("text")) for line in daemon.log} == {"serving", "stopping", "stopped"}
-    verify = [sys.executable, "-m", "executor", "verify", "--data", str(daemon.data)]
+    verify = [sys.executable, "-m", "promissory", "verify", "--data", str(daemon.data)]
     assert subprocess.run(verify, cwd=ROOT, check=False).returncode == 0

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from executor.client import Client
+from promissory.executor.client import Client
 
 TALLIES = 6
 CALLERS = 5

@@ -7,10 +7,10 @@ from datetime import timedelta
 from attrs import field
 from crash_workers import append_line, append_line_async
 
-import workers
+import promissory
 
 
-class Tally(workers.Worker):
+class Tally(promissory.Worker):
     """Counts how often each tag got through."""
 
     seen: dict[str, int] = field(factory=dict)
@@ -19,48 +19,48 @@ class Tally(workers.Worker):
         self.seen[tag] = self.seen.get(tag, 0) + 1
         return tag
 
-    @workers.handler
+    @promissory.handler
     async def count(self, tag: str) -> str:
         return self.note(tag)
 
-    @workers.handler
+    @promissory.handler
     async def count_with_effect(self, tag: str) -> str:
-        await workers.run(append_line, f"{tag} counted", name="counted")
+        await promissory.run(append_line, f"{tag} counted", name="counted")
         return self.note(tag)
 
-    @workers.handler
+    @promissory.handler
     async def count_late(self, tag: str) -> str:
         self.note(tag)
-        await workers.sleep(0.002)
+        await promissory.sleep(0.002)
         return tag
 
-    @workers.handler
+    @promissory.handler
     async def nap(self, tag: str) -> None:
         self.note(tag)
-        await workers.sleep(36_000)
+        await promissory.sleep(36_000)
 
-    @workers.handler
+    @promissory.handler
     async def forward(self, tag: str, names: list[str]) -> list[str]:
         own = self.note(f"{tag}.{len(names)}")
         if not names:
             return [own]
-        return [own, *await workers.worker(Tally, names[0]).forward(tag, names[1:])]
+        return [own, *await promissory.worker(Tally, names[0]).forward(tag, names[1:])]
 
-    @workers.query
+    @promissory.query
     def keys(self) -> dict[str, int]:
         return self.seen
 
 
-class Courier(workers.Worker, ephemeral=True):
+class Courier(promissory.Worker, ephemeral=True):
     """Lives for one delivery."""
 
-    @workers.handler
+    @promissory.handler
     async def deliver(self, tag: str, name: str) -> str:
-        await workers.run(append_line_async, f"{tag} delivered", name="delivered")
-        return await workers.worker(Tally, name).count(tag)
+        await promissory.run(append_line_async, f"{tag} delivered", name="delivered")
+        return await promissory.worker(Tally, name).count(tag)
 
 
-class Caller(workers.Worker):
+class Caller(promissory.Worker):
     """Has tallies count tags that begin with its client's key, each way that there is."""
 
     seen: dict[str, int] = field(factory=dict)
@@ -68,67 +68,67 @@ class Caller(workers.Worker):
     def note(self, key: str) -> None:
         self.seen[key] = self.seen.get(key, 0) + 1
 
-    @workers.handler
+    @promissory.handler
     async def fan_out(self, key: str, names: list[str]) -> list[str]:
         self.note(key)
-        late = workers.worker(Tally, names[0]).count_late(f"{key}.0")
-        effect = workers.worker(Tally, names[1]).count_with_effect(f"{key}.1")
-        return list(await workers.gather(late, effect, workers.worker(Tally, names[2]).count(f"{key}.2")))
+        late = promissory.worker(Tally, names[0]).count_late(f"{key}.0")
+        effect = promissory.worker(Tally, names[1]).count_with_effect(f"{key}.1")
+        return list(await promissory.gather(late, effect, promissory.worker(Tally, names[2]).count(f"{key}.2")))
 
-    @workers.handler
+    @promissory.handler
     async def chain(self, key: str, names: list[str]) -> list[str]:
         self.note(key)
-        return await workers.worker(Tally, names[0]).forward(key, names[1:])
+        return await promissory.worker(Tally, names[0]).forward(key, names[1:])
 
-    @workers.handler
+    @promissory.handler
     async def send_on(self, key: str, names: list[str]) -> list[str]:
         self.note(key)
-        at = workers.now() + timedelta(seconds=0.03)
+        at = promissory.now() + timedelta(seconds=0.03)
         sent = (
-            workers.send(workers.worker(Tally, names[0]).count, f"{key}.0"),
-            workers.send_after(0.02, workers.worker(Tally, names[1]).count_with_effect, f"{key}.1"),
-            workers.schedule(at, f"worker://tally/{names[2]}", "count", f"{key}.2"),
+            promissory.send(promissory.worker(Tally, names[0]).count, f"{key}.0"),
+            promissory.send_after(0.02, promissory.worker(Tally, names[1]).count_with_effect, f"{key}.1"),
+            promissory.schedule(at, f"worker://tally/{names[2]}", "count", f"{key}.2"),
         )
-        return list(await workers.gather(*sent))
+        return list(await promissory.gather(*sent))
 
-    @workers.handler
+    @promissory.handler
     async def give_up(self, key: str, names: list[str]) -> int:
         self.note(key)
-        late = workers.worker(Tally, names[0]).count_late(f"{key}.0")
-        workers.worker(Tally, names[1]).count_with_effect(f"{key}.1")
-        position, _ = await workers.race(late, workers.sleep(0.002))
-        workers.worker(Tally, names[2]).count(f"{key}.2")
+        late = promissory.worker(Tally, names[0]).count_late(f"{key}.0")
+        promissory.worker(Tally, names[1]).count_with_effect(f"{key}.1")
+        position, _ = await promissory.race(late, promissory.sleep(0.002))
+        promissory.worker(Tally, names[2]).count(f"{key}.2")
         return position
 
-    @workers.handler
+    @promissory.handler
     async def pass_on(self, key: str, names: list[str]) -> list[str]:
         self.note(key)
-        couriers = [workers.worker(Courier).deliver(f"{key}.{n}", name) for n, name in enumerate(names)]
-        return list(await workers.gather(*couriers))
+        couriers = [promissory.worker(Courier).deliver(f"{key}.{n}", name) for n, name in enumerate(names)]
+        return list(await promissory.gather(*couriers))
 
-    @workers.handler
+    @promissory.handler
     async def linger(self, key: str, names: list[str]) -> None:
         """Go on for hours, unless cancelled."""
         try:
-            await workers.worker(Tally, f"own-{key}").nap(f"{key}.0")
-        except workers.Cancelled:
-            await workers.worker(Tally, names[1]).count(f"{key}.1")
+            await promissory.worker(Tally, f"own-{key}").nap(f"{key}.0")
+        except promissory.Cancelled:
+            await promissory.worker(Tally, names[1]).count(f"{key}.1")
             raise
 
-    @workers.handler
+    @promissory.handler
     async def meet(self, key: str, names: list[str]) -> str:
         """Call one that may be calling this one at the same time."""
         self.note(key)
         try:
-            await workers.worker(Caller, names[0]).greet(key)
-        except workers.CallCycleError:
+            await promissory.worker(Caller, names[0]).greet(key)
+        except promissory.CallCycleError:
             return "cycle"
         return "met"
 
-    @workers.handler
+    @promissory.handler
     async def greet(self, key: str) -> None:
         self.note(f"{key} greeted")
 
-    @workers.query
+    @promissory.query
     def keys(self) -> dict[str, int]:
         return self.seen

@@ -8,7 +8,7 @@ from pathlib import Path
 import trio
 from attrs import field
 
-import workers
+import promissory
 
 
 def append_line(line: str) -> str:
@@ -37,101 +37,101 @@ def append_line_at_second_try(line: str) -> str:
     raise ValueError("the first time")
 
 
-QUICKLY = workers.RetryPolicy(attempts=5, first_seconds=0.01)
+QUICKLY = promissory.RetryPolicy(attempts=5, first_seconds=0.01)
 
 
-class Counter(workers.Worker):
+class Counter(promissory.Worker):
     """Counts how often each key got through, and adds."""
 
     total: int = 0
     seen: dict[str, int] = field(factory=dict)
 
-    @workers.handler
+    @promissory.handler
     async def add(self, key: str, amount: int) -> list[int]:
         self.seen[key] = self.seen.get(key, 0) + 1
         self.total += amount
         return [amount, self.total]
 
-    @workers.handler
+    @promissory.handler
     async def add_with_effect(self, key: str, amount: int) -> list[int]:
-        await workers.run(append_line, f"{key} before", name="before")
+        await promissory.run(append_line, f"{key} before", name="before")
         self.seen[key] = self.seen.get(key, 0) + 1
         self.total += amount
         total = self.total
-        await workers.run(append_line_async, f"{key} after", name="after")
+        await promissory.run(append_line_async, f"{key} after", name="after")
         return [amount, total]
 
-    @workers.handler
+    @promissory.handler
     async def add_at_once(self, key: str, amount: int) -> list[int]:
         self.seen[key] = self.seen.get(key, 0) + 1
 
         async def nap() -> None:
-            await workers.sleep(0.002)
-            await workers.run(append_line, f"{key} slept", name="slept")
+            await promissory.sleep(0.002)
+            await promissory.run(append_line, f"{key} slept", name="slept")
 
-        first = workers.run(append_line, f"{key} left", name="left")
-        await workers.gather(first, workers.run(append_line_async, f"{key} right", name="right"), nap())
+        first = promissory.run(append_line, f"{key} left", name="left")
+        await promissory.gather(first, promissory.run(append_line_async, f"{key} right", name="right"), nap())
         self.total += amount
         return [amount, self.total]
 
-    @workers.query
+    @promissory.query
     def keys(self) -> dict[str, int]:
         return self.seen
 
-    @workers.handler
+    @promissory.handler
     async def add_at_second_try(self, key: str, amount: int) -> list[int]:
         self.seen[key] = self.seen.get(key, 0) + 1
-        await workers.run(append_line_at_second_try, f"{key} tried", name="tried", retry=QUICKLY)
+        await promissory.run(append_line_at_second_try, f"{key} tried", name="tried", retry=QUICKLY)
         self.total += amount
         return [amount, self.total]
 
-    @workers.query
+    @promissory.query
     def sum(self) -> int:
         return self.total
 
 
-class Gate(workers.Worker):
+class Gate(promissory.Worker):
     """Waits for somebody outside."""
 
     seen: dict[str, int] = field(factory=dict)
     waiting: dict[str, str] = field(factory=dict)
 
-    @workers.handler
+    @promissory.handler
     async def wait(self, key: str) -> str:
-        promise = workers.create_promise()
+        promise = promissory.create_promise()
         self.waiting[key] = str(promise)
-        await workers.run(append_line, f"{key} asked", name="asked")
-        payload = await workers.await_promise(promise)
+        await promissory.run(append_line, f"{key} asked", name="asked")
+        payload = await promissory.await_promise(promise)
         self.seen[key] = self.seen.get(key, 0) + 1
         return payload.decode()
 
-    @workers.query
+    @promissory.query
     def promise_of(self, key: str) -> str | None:
         return self.waiting.get(key)
 
-    @workers.query
+    @promissory.query
     def keys(self) -> dict[str, int]:
         return self.seen
 
 
-class Relay(workers.Worker):
+class Relay(promissory.Worker):
     """Waits for, and settles, promises of other workers."""
 
     seen: dict[str, int] = field(factory=dict)
 
-    @workers.handler
+    @promissory.handler
     async def follow(self, key: str, promise: str) -> str:
-        payload = await workers.await_promise(promise)
+        payload = await promissory.await_promise(promise)
         self.seen[key] = self.seen.get(key, 0) + 1
         return payload.decode()
 
-    @workers.handler
+    @promissory.handler
     async def settle(self, key: str, promise: str, text: str) -> bool:
-        settled = await workers.complete_promise(promise, text.encode())
+        settled = await promissory.complete_promise(promise, text.encode())
         self.seen[key] = self.seen.get(key, 0) + 1
         return settled
 
-    @workers.query
+    @promissory.query
     def keys(self) -> dict[str, int]:
         return self.seen
 
@@ -146,18 +146,18 @@ async def wait_or_end() -> str:
     return "survived"
 
 
-class Bomb(workers.Worker):
+class Bomb(promissory.Worker):
     """Ends the process in its handler or in a side effect, for as long as the environment says so."""
 
-    @workers.handler
+    @promissory.handler
     async def go(self) -> str:
         if "CRASH_BOMB_HANDLER" in os.environ:
             os._exit(9)
-        return await workers.run(wait_or_end)
+        return await promissory.run(wait_or_end)
 
-    @workers.handler
+    @promissory.handler
     async def sleep(self) -> str:
-        await workers.sleep(0.5)
+        await promissory.sleep(0.5)
         if "CRASH_BOMB_HANDLER" in os.environ:
             os._exit(9)
         return "survived"

@@ -11,8 +11,8 @@ from typing import Any
 
 import trio
 
-from executor.client import Client, Disconnected, connect
-from oplog.errors import NotFound, StoreFailed, TerminalError
+from promissory.executor.client import Client, Disconnected, connect
+from promissory.oplog.errors import NotFound, StoreFailed, TerminalError
 from tests.crash.calls import LINGER, TALLIES, random_call
 
 CLIENTS = 32

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from executor.client import Client, connect
-from oplog.errors import Paused
+from promissory.executor.client import Client, connect
+from promissory.oplog.errors import Paused
 from tests.daemons import Daemon, Daemons
 
 HERE = Path(__file__).resolve().parent

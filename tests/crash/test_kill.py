@@ -11,12 +11,12 @@ from typing import Any
 
 import trio
 
-from executor.client import Client, connect
-from executor.offline import verify
-from oplog.codec import decode_entry
-from oplog.entries import Ended, Invoked, Run, Started
-from oplog.environment import Environment
-from oplog.tables import PAIR, Table
+from promissory.executor.cli.offline import verify
+from promissory.executor.client import Client, connect
+from promissory.oplog.codec import decode_entry
+from promissory.oplog.entries import Ended, Invoked, Run, Started
+from promissory.oplog.environment import Environment
+from promissory.oplog.tables import PAIR, Table
 from tests.crash.calls import LINGER, assert_nobody_waits, count_tags
 from tests.crash.load import (
     COUNTERS,

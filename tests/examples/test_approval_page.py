@@ -14,8 +14,8 @@ import pytest
 import trio
 
 from examples.approval_page import BODY_BYTES_MAX, NAME_CHARS_MAX, NOTE_CHARS_MAX, application
-from executor.client import Client, connect
-from oplog.errors import TerminalError
+from promissory.executor.client import Client, connect
+from promissory.oplog.errors import TerminalError
 from tests.daemons import DEADLINE_SECONDS, ROOT, Daemon, Daemons
 
 ORDER = {"order_id": "order-7", "item": "green tea", "quantity": 2}

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-import workers
+import promissory
 from examples.shop import carrier
 from examples.shop.cart import ShoppingCart
 from examples.shop.daemon import Daemon, DaemonFailed
@@ -24,11 +24,11 @@ from examples.shop.history import PurchaseHistory
 from examples.shop.products import Order, OrderConfirmation, ProductItem
 from examples.shop.proof import Found, claims_of, look
 from examples.shop.shopper import Receipt, Shopper
-from executor.client import Disconnected
-from executor.committer import Changes, Commit
-from executor.testbed import Crashed, Promissory
-from oplog.environment import Environment
-from oplog.errors import StoreFailed, TerminalError
+from promissory.executor.client import Disconnected
+from promissory.executor.commits.committer import Changes, Commit
+from promissory.executor.testing.testbed import Crashed, Testbed
+from promissory.oplog.environment import Environment
+from promissory.oplog.errors import StoreFailed, TerminalError
 
 ROOT = Path(__file__).resolve().parents[2]
 TEA = ProductItem("tea", "Green tea", 4_50, 2)
@@ -46,17 +46,17 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def shop(promissory: Promissory, book: Path) -> Promissory:
+def shop(durable: Testbed, book: Path) -> Testbed:
     """Serve the shop."""
-    promissory.register(ShoppingCart, PurchaseHistory)
-    return promissory
+    durable.register(ShoppingCart, PurchaseHistory)
+    return durable
 
 
 def words_in(book: Path) -> list[str]:
     return [line.split()[1] for line in book.read_text().splitlines()]
 
 
-async def filled(shop: Promissory, *items: ProductItem) -> ShoppingCart:
+async def filled(shop: Testbed, *items: ProductItem) -> ShoppingCart:
     cart = shop.worker(ShoppingCart, "c")
     await cart.initialize_cart("ada")
     for item in items:
@@ -64,33 +64,33 @@ async def filled(shop: Promissory, *items: ProductItem) -> ShoppingCart:
     return cart
 
 
-async def test_what_is_in_a_cart(shop: Promissory) -> None:
+async def test_what_is_in_a_cart(shop: Testbed) -> None:
     """Items are added, added to, changed and removed, in the order in which they came."""
     cart = await filled(shop, TEA, POT, TEA)
     await cart.update_item_quantity("pot", 3)
-    assert await workers.ask(cart.get_cart_contents) == [
+    assert await promissory.ask(cart.get_cart_contents) == [
         ProductItem("tea", "Green tea", 4_50, 4),
         ProductItem("pot", "Teapot", 38_00, 3),
     ]
 
     await cart.remove_item("tea")
     await cart.initialize_cart("ada")
-    assert [item.id for item in await workers.ask(cart.get_cart_contents)] == ["pot"]
+    assert [item.id for item in await promissory.ask(cart.get_cart_contents)] == ["pot"]
 
 
-async def test_a_checkout_is_recorded_in_the_history(shop: Promissory, book: Path) -> None:
+async def test_a_checkout_is_recorded_in_the_history(shop: Testbed, book: Path) -> None:
     """A checkout dispatches the order, records it once, confirms its total and empties the cart."""
     cart = await filled(shop, TEA, POT)
     confirmation = await cart.checkout()
 
-    [order] = await workers.ask(shop.worker(PurchaseHistory, "ada").get_orders)
+    [order] = await promissory.ask(shop.worker(PurchaseHistory, "ada").get_orders)
     assert confirmation == OrderConfirmation(order.order_id, 47_00)
     assert (order.items, order.total) == ([TEA, POT], 47_00)
-    assert await workers.ask(cart.get_cart_contents) == []
+    assert await promissory.ask(cart.get_cart_contents) == []
     assert book.read_text() == f"{order.order_id} dispatched\n"
 
 
-async def test_carts_of_one_user_share_a_history(shop: Promissory) -> None:
+async def test_carts_of_one_user_share_a_history(shop: Testbed) -> None:
     """There is one history per user, whichever cart the order comes from."""
     for name in ("one", "two"):
         cart = shop.worker(ShoppingCart, name)
@@ -98,8 +98,8 @@ async def test_carts_of_one_user_share_a_history(shop: Promissory) -> None:
         await cart.add_item(TEA)
         await cart.checkout()
 
-    assert len(await workers.ask(shop.worker(PurchaseHistory, "ada").get_orders)) == 2
-    assert await workers.ask(shop.worker(PurchaseHistory, "bo").get_orders) == []
+    assert len(await promissory.ask(shop.worker(PurchaseHistory, "ada").get_orders)) == 2
+    assert await promissory.ask(shop.worker(PurchaseHistory, "bo").get_orders) == []
 
 
 REFUSED: list[tuple[str, Callable[[ShoppingCart], Any], int]] = [
@@ -114,17 +114,17 @@ REFUSED: list[tuple[str, Callable[[ShoppingCart], Any], int]] = [
 
 
 @pytest.mark.parametrize(("ask", "code"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
-async def test_what_a_cart_refuses(shop: Promissory, ask: Callable[[ShoppingCart], Any], code: int) -> None:
+async def test_what_a_cart_refuses(shop: Testbed, ask: Callable[[ShoppingCart], Any], code: int) -> None:
     """What makes no sense is refused with a code of its kind, and the cart stays as it was."""
     cart = await filled(shop, POT)
 
     with pytest.raises(TerminalError) as refusal:
         await ask(cart)
     assert refusal.value.code == code
-    assert await workers.ask(cart.get_cart_contents) == [POT]
+    assert await promissory.ask(cart.get_cart_contents) == [POT]
 
 
-async def test_what_cannot_be_ordered(shop: Promissory, book: Path) -> None:
+async def test_what_cannot_be_ordered(shop: Testbed, book: Path) -> None:
     """A cart that is not initialized or empty cannot be checked out, and the carrier hears nothing of it."""
     cart = shop.worker(ShoppingCart, "c")
     for _ in range(2):
@@ -136,7 +136,7 @@ async def test_what_cannot_be_ordered(shop: Promissory, book: Path) -> None:
     assert book.read_text() == ""
 
 
-async def test_a_silent_carrier_is_asked_again(shop: Promissory, book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_carrier_is_asked_again(shop: Testbed, book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dispatch that fails is tried again; the order is recorded once."""
     answers = iter([0.0, 0.1, 0.3, 0.4])
     monkeypatch.setattr(carrier, "random", lambda: next(answers))
@@ -144,13 +144,13 @@ async def test_a_silent_carrier_is_asked_again(shop: Promissory, book: Path, mon
     confirmation = await cart.checkout()
 
     assert words_in(book) == ["unanswered", "unanswered", "unanswered", "dispatched"]
-    [order] = await workers.ask(shop.worker(PurchaseHistory, "ada").get_orders)
+    [order] = await promissory.ask(shop.worker(PurchaseHistory, "ada").get_orders)
     assert order.order_id == confirmation.order_id
 
 
 @pytest.mark.parametrize(("quantity", "code", "attempts"), [(1, 500, 10), (21, 422, 0)], ids=["silent", "too big"])
 async def test_a_dispatch_that_fails_for_good_is_undone(
-    shop: Promissory, book: Path, monkeypatch: pytest.MonkeyPatch, quantity: int, code: int, attempts: int
+    shop: Testbed, book: Path, monkeypatch: pytest.MonkeyPatch, quantity: int, code: int, attempts: int
 ) -> None:
     """When the carrier never answers, or refuses, the shopper is told, the parcel recalled, and the cart kept."""
     monkeypatch.setattr(carrier, "random", lambda: 0.0)
@@ -161,13 +161,11 @@ async def test_a_dispatch_that_fails_for_good_is_undone(
         await cart.checkout()
     assert refusal.value.code == code
     assert words_in(book) == ["unanswered"] * attempts + ["recalled"]
-    assert await workers.ask(cart.get_cart_contents) == [item]
-    assert await workers.ask(shop.worker(PurchaseHistory, "ada").get_orders) == []
+    assert await promissory.ask(cart.get_cart_contents) == [item]
+    assert await promissory.ask(shop.worker(PurchaseHistory, "ada").get_orders) == []
 
 
-async def test_a_crash_in_the_middle_of_a_dispatch(
-    shop: Promissory, book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_crash_in_the_middle_of_a_dispatch(shop: Testbed, book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash after the parcel went out and before that was recorded: dispatched twice, recorded once."""
 
     def answer() -> float:
@@ -184,7 +182,7 @@ async def test_a_crash_in_the_middle_of_a_dispatch(
     confirmation = await shop.worker(ShoppingCart, "c", key="once").checkout()
 
     assert book.read_text() == f"{confirmation.order_id} dispatched\n" * 2
-    [order] = await workers.ask(shop.worker(PurchaseHistory, "ada").get_orders)
+    [order] = await promissory.ask(shop.worker(PurchaseHistory, "ada").get_orders)
     assert order.order_id == confirmation.order_id
 
 
@@ -221,16 +219,16 @@ async def test_a_crash_at_every_commit(tmp_path: Path, book: Path, autojump_cloc
     for number in count(1):
         seam = CrashAt(number, after=after)
         book.write_text("")
-        async with Promissory.opened(tmp_path / str(number), seam=seam) as promissory:
-            client: Any = promissory
-            promissory.register(ShoppingCart, PurchaseHistory)
+        async with Testbed.opened(tmp_path / str(number), seam=seam) as durable:
+            client: Any = durable
+            durable.register(ShoppingCart, PurchaseHistory)
             receipt = None
             while receipt is None:
                 try:
                     receipt = await shopper_with_second_thoughts().shop(client)
                 except (Disconnected, StoreFailed):
-                    await promissory.has_crashed.wait()
-                    await promissory.start()
+                    await durable.has_crashed.wait()
+                    await durable.start()
             found = await look(client, [receipt], book)
             claims = claims_of([receipt], found)
         assert [claim for claim in claims if not claim.is_so] == []

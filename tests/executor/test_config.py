@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from executor.config import Config, load_config
-from oplog.errors import BadArguments
+from promissory.executor.config import Config, load_config
+from promissory.oplog.errors import BadArguments
 
 
 def test_the_defaults_are_those_of_the_docs() -> None:

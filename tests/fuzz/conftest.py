@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.offline import verify
+from promissory.executor.cli.offline import verify
 from tests.daemons import Daemons
 from tests.fuzz.target import Target
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
-import workers
+import promissory
 
 
 @define
@@ -13,28 +13,28 @@ class Point:
     y: float = 0.0
 
 
-class Target(workers.Worker):
+class Target(promissory.Worker):
     """Takes arguments of many types, and waits for promises."""
 
     last: str = ""
     count: int = 0
     points: list[Point] = field(factory=list)
 
-    @workers.handler
+    @promissory.handler
     async def take(self, text: str, numbers: list[int], more: dict[str, float] | None = None) -> int:
         self.last = text[:100]
         self.count += 1
         return sum(numbers)
 
-    @workers.handler
+    @promissory.handler
     async def draw(self, point: Point) -> Point:
         self.points = [point]
         return point
 
-    @workers.handler
+    @promissory.handler
     async def wait(self) -> str:
-        return (await workers.await_promise(workers.create_promise())).hex()
+        return (await promissory.await_promise(promissory.create_promise())).hex()
 
-    @workers.query
+    @promissory.query
     def look(self, what: str = "") -> list[str]:
         return [what, self.last]

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from executor.frames import FrameReader, encode_frame
-from oplog.environment import Environment
+from promissory.executor.protocol.frames import FrameReader, encode_frame
+from promissory.oplog.environment import Environment
 from tests.daemons import Daemon
 
 PATIENCE_SECONDS = 30.0

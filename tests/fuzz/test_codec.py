@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oplog import entries as e
-from oplog.codec import RECORD_VERSION, decode_cbor, decode_entry, encode_entry
-from oplog.errors import NewerFormat, OplogCorrupt
-from oplog.ids import OplogIndex, WorkerId, component_id
-from oplog.render import render
-from oplog.tables import oplog_key
+from promissory.oplog import entries as e
+from promissory.oplog.codec import RECORD_VERSION, decode_cbor, decode_entry, encode_entry
+from promissory.oplog.errors import NewerFormat, OplogCorrupt
+from promissory.oplog.ids import OplogIndex, WorkerId, component_id
+from promissory.oplog.render import render
+from promissory.oplog.tables import oplog_key
 from tests.fuzz.values import anything, mutated
 
 INPUTS = 10_000

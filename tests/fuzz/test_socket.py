@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from executor.frames import encode_frame
+from promissory.executor.protocol.frames import encode_frame
 from tests.fuzz.target import Target, Wire
 from tests.fuzz.values import MAY_WAIT, OPERATIONS, WORKERS, anything, mutated, request
 

@@ -7,12 +7,12 @@ from datetime import timedelta
 
 from attrs import field
 
-import workers
-from oplog.errors import TerminalError
+import promissory
+from promissory.oplog.errors import TerminalError
 from tests.laws.effects import attempted, effect, slow_effect
 
 
-class Callee(workers.Worker):
+class Callee(promissory.Worker):
     """Counts how often it was called for each tag."""
 
     counts: dict[str, int] = field(factory=dict)
@@ -21,22 +21,22 @@ class Callee(workers.Worker):
         self.counts[tag] = self.counts.get(tag, 0) + 1
         return f"counted {tag}"
 
-    @workers.handler
+    @promissory.handler
     async def count(self, tag: str) -> str:
         return self.note(tag)
 
-    @workers.handler
+    @promissory.handler
     async def count_slowly(self, tag: str, seconds: float) -> str:
         self.note(tag)
-        await workers.sleep(seconds)
+        await promissory.sleep(seconds)
         return f"{tag} at last"
 
-    @workers.handler
+    @promissory.handler
     async def count_with_effect(self, tag: str) -> str:
-        did = await workers.run(slow_effect, f"{tag}.c", name=f"{tag}.c")
+        did = await promissory.run(slow_effect, f"{tag}.c", name=f"{tag}.c")
         return f"{self.note(tag)}, {did}"
 
-    @workers.handler
+    @promissory.handler
     async def count_at_third_try(self, tag: str) -> str:
         self.note(tag)
         attempted[tag] += 1
@@ -44,100 +44,100 @@ class Callee(workers.Worker):
             raise ValueError("not yet")
         return f"{tag} at the third try"
 
-    @workers.handler
+    @promissory.handler
     async def refuse(self, tag: str) -> None:
         raise TerminalError(f"refused {self.note(tag)}", code=418)
 
-    @workers.handler
+    @promissory.handler
     async def wait(self, tag: str) -> str:
         self.note(tag)
-        return (await workers.await_promise(workers.create_promise())).decode()
+        return (await promissory.await_promise(promissory.create_promise())).decode()
 
-    @workers.handler
+    @promissory.handler
     async def forward(self, tag: str, names: list[str]) -> list[str]:
         own = self.note(f"{tag}.{len(names)}")
-        return [own, *(await workers.worker(Callee, names[0]).forward(tag, names[1:]) if names else ())]
+        return [own, *(await promissory.worker(Callee, names[0]).forward(tag, names[1:]) if names else ())]
 
-    @workers.handler
+    @promissory.handler
     async def call_back(self, tag: str, worker: str) -> str:
         try:
-            await workers.invoke_and_await(worker, "plain", tag)
-        except workers.CallCycleError as error:
+            await promissory.invoke_and_await(worker, "plain", tag)
+        except promissory.CallCycleError as error:
             return f"{self.note(tag)} {error.code}"
         return "never"
 
-    @workers.query
+    @promissory.query
     def counted(self) -> dict[str, int]:
         return self.counts
 
 
-class Passing(workers.Worker, ephemeral=True):
+class Passing(promissory.Worker, ephemeral=True):
     """Lives for one invocation."""
 
-    @workers.handler
+    @promissory.handler
     async def pass_on(self, tag: str) -> str:
-        did = await workers.run(effect, f"{tag}.e", name=f"{tag}.e")
-        return f"{did}, {await workers.worker(Callee, 'z').count(tag)}"
+        did = await promissory.run(effect, f"{tag}.e", name=f"{tag}.e")
+        return f"{did}, {await promissory.worker(Callee, 'z').count(tag)}"
 
 
-class Caller(workers.Worker, stub=True):
+class Caller(promissory.Worker, stub=True):
     """The handlers that call; `Subject` is one."""
 
     def note(self, text: str) -> str:
         """Add to the trace."""
         raise NotImplementedError
 
-    @workers.handler
+    @promissory.handler
     async def called(self, tag: str) -> str:
-        return self.note(await workers.worker(Callee, "x").count_with_effect(tag))
+        return self.note(await promissory.worker(Callee, "x").count_with_effect(tag))
 
-    @workers.handler
+    @promissory.handler
     async def fanned(self, tag: str) -> list[str]:
-        calls = [workers.worker(Callee, "xyz"[n % 3]).count(f"{tag}.{n}") for n in range(5)]
-        slow = workers.worker(Callee, "y").count_slowly(f"{tag}.5", 3)
-        done = await workers.gather(slow, *calls)
+        calls = [promissory.worker(Callee, "xyz"[n % 3]).count(f"{tag}.{n}") for n in range(5)]
+        slow = promissory.worker(Callee, "y").count_slowly(f"{tag}.5", 3)
+        done = await promissory.gather(slow, *calls)
         self.note(tag)
         return list(done)
 
-    @workers.handler
+    @promissory.handler
     async def chained(self, tag: str) -> list[str]:
-        return await workers.worker(Callee, "x").forward(tag, ["y", "z"])
+        return await promissory.worker(Callee, "x").forward(tag, ["y", "z"])
 
-    @workers.handler
+    @promissory.handler
     async def sent(self, tag: str) -> str:
-        first = await workers.send(workers.worker(Callee, "x").count_with_effect, f"{tag}.0")
-        second, third = await workers.gather(
-            workers.invoke("worker://callee/y", "count", f"{tag}.1"),
-            workers.send(workers.worker(Passing).pass_on, f"{tag}.2"),
+        first = await promissory.send(promissory.worker(Callee, "x").count_with_effect, f"{tag}.0")
+        second, third = await promissory.gather(
+            promissory.invoke("worker://callee/y", "count", f"{tag}.1"),
+            promissory.send(promissory.worker(Passing).pass_on, f"{tag}.2"),
         )
         return self.note(f"{tag} {len({first, second, third})} {first[:5]}")
 
-    @workers.handler
+    @promissory.handler
     async def scheduled(self, tag: str) -> str:
-        await workers.send_after(20, workers.worker(Callee, "x").count, f"{tag}.0")
-        at = workers.now() + timedelta(seconds=100)
-        await workers.schedule(at, "worker://callee/late", "count", f"{tag}.1")
-        workers.send_after(0, workers.worker(Callee, "x").count, f"{tag}.2")
+        await promissory.send_after(20, promissory.worker(Callee, "x").count, f"{tag}.0")
+        at = promissory.now() + timedelta(seconds=100)
+        await promissory.schedule(at, "worker://callee/late", "count", f"{tag}.1")
+        promissory.send_after(0, promissory.worker(Callee, "x").count, f"{tag}.2")
         return self.note(tag)
 
-    @workers.handler
+    @promissory.handler
     async def asked(self, tag: str) -> list[dict[str, int]]:
-        own = workers.worker(Callee, f"own-{tag}")
-        before = await workers.ask(own.counted)
+        own = promissory.worker(Callee, f"own-{tag}")
+        before = await promissory.ask(own.counted)
         counting = own.count(tag)
-        after = await workers.gather(workers.ask(workers.worker(Callee, f"nobody-{tag}").counted), counting)
-        return [before, after[0], await workers.ask(own.counted)]
+        after = await promissory.gather(promissory.ask(promissory.worker(Callee, f"nobody-{tag}").counted), counting)
+        return [before, after[0], await promissory.ask(own.counted)]
 
-    @workers.handler
+    @promissory.handler
     async def refused(self, tag: str) -> str:
         try:
-            await workers.worker(Callee, "x").refuse(f"{tag}.0")
+            await promissory.worker(Callee, "x").refuse(f"{tag}.0")
         except TerminalError as error:
             self.note(f"{error} {error.code}")
-        await workers.gather(workers.sleep(90_000), workers.worker(Callee, "y").refuse(f"{tag}.1"))
+        await promissory.gather(promissory.sleep(90_000), promissory.worker(Callee, "y").refuse(f"{tag}.1"))
         return "never"
 
-    @workers.handler
+    @promissory.handler
     async def unknown(self, tag: str) -> list[str]:
         calls = [
             ("worker://callee/x", "nothing", tag),
@@ -148,60 +148,60 @@ class Caller(workers.Worker, stub=True):
         failed = []
         for uri, function, *args in calls:
             try:
-                await workers.invoke_and_await(uri, function, *args)
-            except workers.CallError as error:
+                await promissory.invoke_and_await(uri, function, *args)
+            except promissory.CallError as error:
                 failed.append(self.note(f"{error.code} {error}"))
         return failed
 
-    @workers.handler
+    @promissory.handler
     async def given_up(self, tag: str) -> list[str]:
-        slow = [workers.worker(Callee, f"slow-{n}-{tag}").count_slowly(f"{tag}.{n}", 80_000) for n in range(2)]
-        position, _ = await workers.race(slow[0], workers.sleep(0.5))
+        slow = [promissory.worker(Callee, f"slow-{n}-{tag}").count_slowly(f"{tag}.{n}", 80_000) for n in range(2)]
+        position, _ = await promissory.race(slow[0], promissory.sleep(0.5))
         try:
-            await workers.wait_for(slow[1], 7)
-        except workers.TimedOut:
+            await promissory.wait_for(slow[1], 7)
+        except promissory.TimedOut:
             self.note(f"{tag} timed out")
-        return [str(position), await workers.wait_for(workers.worker(Callee, "x").count(f"{tag}.2"), 90_000)]
+        return [str(position), await promissory.wait_for(promissory.worker(Callee, "x").count(f"{tag}.2"), 90_000)]
 
-    @workers.handler
+    @promissory.handler
     async def unawaited(self, tag: str) -> str:
-        workers.worker(Callee, "x").count_with_effect(f"{tag}.0")
-        workers.worker(Callee, "x").count(f"{tag}.1")
-        workers.ask(workers.worker(Callee, "x").counted)
+        promissory.worker(Callee, "x").count_with_effect(f"{tag}.0")
+        promissory.worker(Callee, "x").count(f"{tag}.1")
+        promissory.ask(promissory.worker(Callee, "x").counted)
         return self.note(tag)
 
-    @workers.handler
+    @promissory.handler
     async def passed_on(self, tag: str) -> list[str]:
-        one, two = await workers.gather(*(workers.worker(Passing).pass_on(f"{tag}.{n}") for n in range(2)))
+        one, two = await promissory.gather(*(promissory.worker(Passing).pass_on(f"{tag}.{n}") for n in range(2)))
         return [self.note(one), two]
 
-    @workers.handler
+    @promissory.handler
     async def answered(self, tag: str) -> str:
-        return self.note(await workers.worker(Callee, f"own-{tag}").wait(tag))
+        return self.note(await promissory.worker(Callee, f"own-{tag}").wait(tag))
 
-    @workers.handler
+    @promissory.handler
     async def tried_again(self, tag: str) -> str:
-        return await workers.worker(Callee, "y").count_at_third_try(tag)
+        return await promissory.worker(Callee, "y").count_at_third_try(tag)
 
-    @workers.handler
+    @promissory.handler
     async def called_back(self, tag: str) -> str:
-        me = workers.current_worker()
+        me = promissory.current_worker()
         uri = f"worker://subject/{me.worker_name}"
-        first = await workers.worker(Callee, f"own-{tag}").call_back(tag, uri)
+        first = await promissory.worker(Callee, f"own-{tag}").call_back(tag, uri)
         try:
-            await workers.invoke_and_await(uri, "plain", tag)
-        except workers.CallCycleError as error:
+            await promissory.invoke_and_await(uri, "plain", tag)
+        except promissory.CallCycleError as error:
             return f"{first} {error.code}"
         return "never"
 
-    @workers.handler
+    @promissory.handler
     async def called_off(self, tag: str) -> str:
         """Is cancelled by its client, whenever that comes round to it."""
         try:
-            slow = workers.worker(Callee, f"own-{tag}").count_slowly(f"{tag}.0", 90_000)
-            await workers.gather(slow, workers.worker(Callee, f"own-{tag}").forward(f"{tag}.1", []))
-        except workers.Cancelled:
-            await workers.worker(Callee, f"late-{tag}").count(f"{tag}.2")
+            slow = promissory.worker(Callee, f"own-{tag}").count_slowly(f"{tag}.0", 90_000)
+            await promissory.gather(slow, promissory.worker(Callee, f"own-{tag}").forward(f"{tag}.1", []))
+        except promissory.Cancelled:
+            await promissory.worker(Callee, f"late-{tag}").count(f"{tag}.2")
             raise
         return "never"
 

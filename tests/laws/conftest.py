@@ -18,16 +18,16 @@ import trio
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-import workers
-from executor.client import Disconnected
-from executor.config import Config
-from executor.replaying import encoded_state
-from executor.testbed import Crashed
-from executor.testing import Promissory
-from oplog import entries as e
-from oplog.environment import Environment
-from oplog.errors import StoreFailed, TerminalError
-from oplog.tables import U64, Table
+from promissory.executor.client import Disconnected
+from promissory.executor.config import Config
+from promissory.executor.residents.replaying import encoded_state
+from promissory.executor.testing.testbed import Crashed, Testbed
+from promissory.oplog import entries as e
+from promissory.oplog.environment import Environment
+from promissory.oplog.errors import StoreFailed, TerminalError
+from promissory.oplog.tables import U64, Table
+from promissory.workers.component import component_of
+from promissory.workers.machine.player import Player
 from tests.laws.callers import CALLED_OFF, Callee, Passing, effects_of_calls
 from tests.laws.corpus import ALONE, SHAPES, Subject
 from tests.laws.effects import attempted, performed
@@ -48,7 +48,7 @@ class Action:
 
 Scenario = tuple[Action, ...]
 CLASSES = (Subject, Callee, Passing)
-COMPONENTS = {component.id: component for component in map(workers.component_of, CLASSES)}
+COMPONENTS = {component.id: component for component in map(component_of, CLASSES)}
 
 
 @attrs.define
@@ -121,7 +121,7 @@ class Stage:
           with_last: whether the batch of that commit is durable.
           fail_at: the numbers of the commits that fail.
           config: limits of the executor.
-          watch: awaited after each action, with the `Promissory`.
+          watch: awaited after each action, with the `Testbed`.
         """
         performed.clear()
         attempted.clear()
@@ -129,16 +129,16 @@ class Stage:
 
         async def main() -> Outcome:
             with tempfile.TemporaryDirectory() as directory:
-                async with Promissory.opened(Path(directory), config=config, seam=store.seam) as promissory:
-                    return await _play(promissory, scenario, store, watch)
+                async with Testbed.opened(Path(directory), config=config, seam=store.seam) as durable:
+                    return await _play(durable, scenario, store, watch)
 
         return trio.run(main, clock=MockClock(autojump_threshold=0))
 
-    def entries(self, promissory: Any) -> dict[int, list[tuple[Any, Any]]]:
+    def entries(self, durable: Any) -> dict[int, list[tuple[Any, Any]]]:
         """Return the durable entries of every worker, `Ended`s with their outcome in place."""
-        record = promissory.executor.record
+        record = durable.executor.record
         found = {}
-        for key, _ in promissory.executor.environment.scan(Table.WORKERS):
+        for key, _ in durable.executor.environment.scan(Table.WORKERS):
             ordinal = U64.unpack(key)[0]
             row = record.worker_row(ordinal)
             if row is None:  # ephemeral, and gone with what is not durable yet
@@ -152,7 +152,7 @@ class Stage:
     def replay(self, entries: list[tuple[Any, Any]]) -> Any:
         """Replay the entries of one worker."""
         worker_id = entries[0][1].worker_id
-        player = workers.Player(COMPONENTS[worker_id.component_id], worker_id)
+        player = Player(COMPONENTS[worker_id.component_id], worker_id)
         for index, entry in entries:
             player.feed(index, entry)
         player.end_of_record()
@@ -161,22 +161,22 @@ class Stage:
     encoded_state = staticmethod(encoded_state)
 
 
-async def _play(promissory: Any, scenario: Scenario, store: Store, watch: Any) -> Outcome:
+async def _play(durable: Any, scenario: Scenario, store: Store, watch: Any) -> Outcome:
     ended: Counter[str] = Counter()
     ends = 0
-    promissory.register(*CLASSES)
+    durable.register(*CLASSES)
     while True:
         try:
-            results, traces = await _attempt(promissory, scenario, watch, ends)
-            await _assert_calls_took_effect_once(promissory, scenario)
+            results, traces = await _attempt(durable, scenario, watch, ends)
+            await _assert_calls_took_effect_once(durable, scenario)
             break
         except Disconnected:
             ends += 1
-            await promissory.crash()
-            promissory.check()
-            await promissory.start()
+            await durable.crash()
+            durable.check()
+            await durable.start()
             # Before anything can be performed in this life.
-            for tag in _durably_ended(promissory):
+            for tag in _durably_ended(durable):
                 ended.setdefault(tag, performed[tag])
         except StoreFailed:
             await trio.sleep(60)
@@ -184,12 +184,12 @@ async def _play(promissory: Any, scenario: Scenario, store: Store, watch: Any) -
     return Outcome(results, traces, performed.copy(), store.commits_count, again)
 
 
-async def _assert_calls_took_effect_once(promissory: Any, scenario: Scenario) -> None:
+async def _assert_calls_took_effect_once(durable: Any, scenario: Scenario) -> None:
     """Every call of a worker took effect exactly once, whatever happened to caller, callee and executor."""
     counted: Counter[str] = Counter()
-    for worker in await promissory.workers():
+    for worker in await durable.workers():
         if worker.startswith("callee/"):
-            counted.update(await promissory.query(worker, "counted"))
+            counted.update(await durable.query(worker, "counted"))
     called_off = tuple(f"t{n}." for n, action in enumerate(scenario) if action.shape == CALLED_OFF)
     by_chance = {tag for tag in counted if called_off and tag.startswith(called_off)}
     assert not {tag: counted[tag] for tag in by_chance if counted[tag] != 1}
@@ -197,16 +197,16 @@ async def _assert_calls_took_effect_once(promissory: Any, scenario: Scenario) ->
     assert Counter({tag: n for tag, n in counted.items() if tag not in by_chance}) == effects_of_calls(tags)
 
 
-def _durably_ended(promissory: Any) -> set[str]:
+def _durably_ended(durable: Any) -> set[str]:
     tags = set()
-    environment = promissory.executor.environment
+    environment = durable.executor.environment
     for key, _ in environment.scan(Table.WORKERS):
         ordinal = U64.unpack(key)[0]
-        row = promissory.executor.record.worker_row(ordinal)
+        row = durable.executor.record.worker_row(ordinal)
         if row is None:  # ephemeral, and gone with what is not durable yet
             continue
         names = {}
-        for index, entry in enumerate(promissory.executor.record.entries(ordinal, row.life, row.last), row.life):
+        for index, entry in enumerate(durable.executor.record.entries(ordinal, row.life, row.last), row.life):
             if type(entry) is e.Started and type(entry.request) is e.Run:
                 names[index] = entry.request.name
             elif type(entry) is e.Ended and entry.start in names:
@@ -214,39 +214,37 @@ def _durably_ended(promissory: Any) -> set[str]:
     return tags
 
 
-async def _attempt(
-    promissory: Any, scenario: Scenario, watch: Any, ends: int
-) -> tuple[list[str], dict[str, list[str]]]:
+async def _attempt(durable: Any, scenario: Scenario, watch: Any, ends: int) -> tuple[list[str], dict[str, list[str]]]:
     """Do what the scenario's clients do, from the start."""
     sent = []
     for n, action in enumerate(scenario):
         args = [f"t{n}"]
         if action.shape == "crossing":
-            args.append(await promissory.invoke("subject/hub-alone", "open_promise", key=f"k{n}"))
-        sent.append(await promissory.send(action.path, action.shape, *args, key=f"k{n}"))
+            args.append(await durable.invoke("subject/hub-alone", "open_promise", key=f"k{n}"))
+        sent.append(await durable.send(action.path, action.shape, *args, key=f"k{n}"))
         if action.seconds:
             await trio.sleep(action.seconds)
         if action.shape == CALLED_OFF:
-            await promissory.cancel(sent[-1])
+            await durable.cancel(sent[-1])
         if watch is not None:
-            await watch(promissory)
+            await watch(durable)
     for _ in range(len(scenario) + 2):
-        for promise in await promissory.promises():
+        for promise in await durable.promises():
             if "-alone/" not in promise:
-                await promissory.complete_promise(promise, b"yes")
+                await durable.complete_promise(promise, b"yes")
         await trio.sleep(300)
         if ends > 2:
             # The worker that was being activated at the third end in a row is paused, whoever's fault that was.
-            await promissory.request("worker.resume", all=True)
+            await durable.request("worker.resume", all=True)
         if watch is not None:
-            await watch(promissory)
+            await watch(durable)
     results = []
     for invocation in sent:
         try:
-            results.append(repr(await promissory.attach(invocation)))
+            results.append(repr(await durable.attach(invocation)))
         except TerminalError as error:
             results.append(f"{type(error).__name__} {error.code} {error}")
-    traces = {path: await promissory.query(path, "traced") for path in sorted({a.path for a in scenario})}
+    traces = {path: await durable.query(path, "traced") for path in sorted({a.path for a in scenario})}
     return results, traces
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import trio
 
-from oplog.errors import TerminalError
+from promissory.oplog.errors import TerminalError
 
 performed: Counter[str] = Counter()
 attempted: Counter[str] = Counter()

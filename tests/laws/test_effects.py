@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor.config import Config
+from promissory.executor.config import Config
 from tests.laws.callers import COUNTED
 
 CROWDED = Config(workers_in_memory_max=1, idle_seconds=0.1)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oplog.entries import Role
+from promissory.oplog.entries import Role
 
 
 @settings(max_examples=settings.default.max_examples // 2, deadline=None)
@@ -17,11 +17,11 @@ def test_replay_of_a_live_oplog_gives_the_same_state_and_outputs(stage: Any, dat
     scenario = data.draw(stage.scenarios())
     moments = 0
 
-    async def watch(promissory: Any) -> None:
+    async def watch(durable: Any) -> None:
         nonlocal moments
         moments += 1
-        await promissory.quiet()
-        await promissory.assert_all_replay()
+        await durable.quiet()
+        await durable.assert_all_replay()
 
     stage.play(scenario, watch=watch)
 
@@ -36,10 +36,10 @@ def test_replay_of_a_prefix_is_a_prefix(stage: Any, data: st.DataObject) -> None
     ends: dict[int, list[tuple[int, Any]]] = {}
     oplogs: dict[int, list[tuple[Any, Any]]] = {}
 
-    async def watch(promissory: Any) -> None:
-        await promissory.quiet()
-        note_unit_ends(promissory, ends, stage)
-        oplogs.update(stage.entries(promissory))
+    async def watch(durable: Any) -> None:
+        await durable.quiet()
+        note_unit_ends(durable, ends, stage)
+        oplogs.update(stage.entries(durable))
 
     stage.play(scenario, watch=watch)
 
@@ -57,9 +57,9 @@ def test_replay_of_a_prefix_is_a_prefix(stage: Any, data: st.DataObject) -> None
             assert stage.encoded_state(prefix) == stage.encoded_state(whole), f"cut after {last}"
 
 
-def note_unit_ends(promissory: Any, ends: dict[int, list[tuple[int, Any]]], stage: Any) -> None:
+def note_unit_ends(durable: Any, ends: dict[int, list[tuple[int, Any]]], stage: Any) -> None:
     """Have the executor note, from now on, where each worker's units end and the state it then had in memory."""
-    residents = promissory.executor.residents
+    residents = durable.executor.residents
     if hasattr(residents, "appended"):
         return
     residents.appended = {}

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from oplog import entries as e
-from oplog import fold
-from oplog.codec import decode_entry, encode_entry
-from oplog.environment import Environment
-from oplog.ids import DURABLE_PROMISE, INDEX_MAX, ComponentId, OplogIndex, WorkerId, component_id
-from oplog.tables import Table, WorkerRow, oplog_key
+from promissory.oplog import entries as e
+from promissory.oplog import fold
+from promissory.oplog.codec import decode_entry, encode_entry
+from promissory.oplog.environment import Environment
+from promissory.oplog.ids import DURABLE_PROMISE, INDEX_MAX, ComponentId, OplogIndex, WorkerId, component_id
+from promissory.oplog.tables import Table, WorkerRow, oplog_key
 
 T0 = 1_767_225_600_000_000
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oplog import entries as e
-from oplog.cbor import dumps
-from oplog.codec import decode_cbor
+from promissory.oplog import entries as e
+from promissory.oplog.cbor import dumps
+from promissory.oplog.codec import decode_cbor
 
 EDGES = [0, 23, 24, 255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**63 - 1, 2**64 - 1]
 

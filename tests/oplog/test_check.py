@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oplog import entries as e
-from oplog import fold
-from oplog.check import Finding, check
-from oplog.codec import encode_entry
-from oplog.environment import Environment
-from oplog.ids import ComponentId, OplogIndex, WorkerId, component_id
-from oplog.tables import (
+from promissory.oplog import entries as e
+from promissory.oplog import fold
+from promissory.oplog.check import Finding, check
+from promissory.oplog.codec import encode_entry
+from promissory.oplog.environment import Environment
+from promissory.oplog.ids import ComponentId, OplogIndex, WorkerId, component_id
+from promissory.oplog.tables import (
     PromiseKind,
     PromiseRow,
     PromiseState,

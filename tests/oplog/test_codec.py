@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oplog import entries as e
-from oplog.codec import RECORD_VERSION, decode_cbor, decode_entry, encode_entry
-from oplog.errors import NewerFormat, OplogCorrupt
-from oplog.ids import ComponentId, OplogIndex, WorkerId
+from promissory.oplog import entries as e
+from promissory.oplog.codec import RECORD_VERSION, decode_cbor, decode_entry, encode_entry
+from promissory.oplog.errors import NewerFormat, OplogCorrupt
+from promissory.oplog.ids import ComponentId, OplogIndex, WorkerId
 
 KEY = bytes(15) + b"\x01"
 NAMED = WorkerId(ComponentId(bytes(16)), "a")

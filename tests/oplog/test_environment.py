@@ -12,9 +12,9 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from oplog.environment import LOCK_FILE, Environment, Locked, ordinal_range, prefix_end
-from oplog.errors import NewerFormat, StoreFailed
-from oplog.tables import FORMAT_VERSION, Table, oplog_key
+from promissory.oplog.environment import LOCK_FILE, Environment, Locked, ordinal_range, prefix_end
+from promissory.oplog.errors import NewerFormat, StoreFailed
+from promissory.oplog.tables import FORMAT_VERSION, Table, oplog_key
 
 ROWS = {oplog_key(1, index): b"%d" % index for index in range(1, 3001)}
 
@@ -32,7 +32,7 @@ def child(code: str, *args: str) -> str:
 OPEN = """
 import sys
 from pathlib import Path
-from oplog.environment import Environment, Locked
+from promissory.oplog.environment import Environment, Locked
 try:
     Environment(Path(sys.argv[1]), readonly=len(sys.argv) > 2)
     print("opened")

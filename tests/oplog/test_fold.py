@@ -7,11 +7,11 @@ from typing import Any, get_args
 
 import pytest
 
-from oplog import entries as e
-from oplog import fold
-from oplog.errors import OplogCorrupt
-from oplog.ids import DURABLE_PROMISE, ComponentId, OplogIndex, WorkerId
-from oplog.tables import (
+from promissory.oplog import entries as e
+from promissory.oplog import fold
+from promissory.oplog.errors import OplogCorrupt
+from promissory.oplog.ids import DURABLE_PROMISE, ComponentId, OplogIndex, WorkerId
+from promissory.oplog.tables import (
     TIMER_ROWS,
     Condition,
     PromiseKind,

@@ -12,13 +12,13 @@ from typing import Any, get_args
 import cbor2
 import pytest
 
-import oplog
-from oplog import entries as e
-from oplog import tables
-from oplog.codec import decode_cbor, decode_entry, encode_entry
-from oplog.ids import AwakeableId, ComponentId, OplogIndex, WorkerId
-from oplog.render import render
-from oplog.tables import PAIR, QUAD, TRIPLE, U64, PromiseRow, Table, TimerKind, WorkerRow
+from promissory import oplog
+from promissory.oplog import entries as e
+from promissory.oplog import tables
+from promissory.oplog.codec import decode_cbor, decode_entry, encode_entry
+from promissory.oplog.ids import AwakeableId, ComponentId, OplogIndex, WorkerId
+from promissory.oplog.render import render
+from promissory.oplog.tables import PAIR, QUAD, TRIPLE, U64, PromiseRow, Table, TimerKind, WorkerRow
 
 TEXT = (Path(oplog.__file__).parent / "FORMAT.md").read_text()
 

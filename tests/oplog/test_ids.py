@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oplog import ids
-from oplog.errors import BadArguments
-from oplog.ids import (
+from promissory.oplog import ids
+from promissory.oplog.errors import BadArguments
+from promissory.oplog.ids import (
     DURABLE_PROMISE,
     INDEX_MAX,
     AwakeableId,

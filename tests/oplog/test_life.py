@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oplog import entries as e
-from oplog.ids import DURABLE_PROMISE, ComponentId, OplogIndex, WorkerId
-from oplog.life import Life
+from promissory.oplog import entries as e
+from promissory.oplog.ids import DURABLE_PROMISE, ComponentId, OplogIndex, WorkerId
+from promissory.oplog.life import Life
 
 NAMED = WorkerId(ComponentId(bytes(16)), "a")
 OTHER = WorkerId(ComponentId(bytes(16)), "b")

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oplog import entries as e
-from oplog.ids import ComponentId, OplogIndex, WorkerId
-from oplog.render import render, rfc3339
+from promissory.oplog import entries as e
+from promissory.oplog.ids import ComponentId, OplogIndex, WorkerId
+from promissory.oplog.render import render, rfc3339
 
 WORKER = WorkerId(ComponentId(bytes(16)), "a/b")
 SEED = bytes(range(32))

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oplog import entries as e
-from oplog.cbor import dumps
-from oplog.codec import RECORD_VERSION, decode_cbor, encode_entry
-from oplog.errors import OplogCorrupt
-from oplog.ids import OplogIndex
-from oplog.shortcut import reader
+from promissory.oplog import entries as e
+from promissory.oplog.cbor import dumps
+from promissory.oplog.codec import RECORD_VERSION, decode_cbor, encode_entry
+from promissory.oplog.errors import OplogCorrupt
+from promissory.oplog.ids import OplogIndex
+from promissory.oplog.shortcut import reader
 
 KINDS = {kind.__struct_config__.tag: kind for kind in (e.Started, e.Ended, e.Completed)}
 TIME = 1_767_225_600_000_000

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oplog import tables
-from oplog.errors import OplogCorrupt
-from oplog.ids import ComponentId, OplogIndex, WorkerId
-from oplog.tables import Condition, PromiseKind, PromiseRow, PromiseState, Table, WorkerRow
+from promissory.oplog import tables
+from promissory.oplog.errors import OplogCorrupt
+from promissory.oplog.ids import ComponentId, OplogIndex, WorkerId
+from promissory.oplog.tables import Condition, PromiseKind, PromiseRow, PromiseState, Table, WorkerRow
 
 U64 = st.integers(0, 2**64 - 1)
 U32 = st.integers(0, 2**32 - 1)

@@ -8,9 +8,9 @@ from typing import Any, Literal, assert_type
 
 from attrs import define, field
 
-import workers
-from executor.client.asker import Asker
-from workers.promises import (
+import promissory
+from promissory.executor.client.methods import Asker
+from promissory.workers.promises import (
     DurablePromise,
     PromiseOutcome,
     awakeable,
@@ -26,91 +26,93 @@ class Order:
     items: list[str]
 
 
-class PurchaseHistory(workers.Worker):
+class PurchaseHistory(promissory.Worker):
     orders: list[Order] = field(factory=list[Order])
 
-    @workers.handler
+    @promissory.handler
     async def add_order(self, order: Order, *, note: str = "") -> int:
         self.orders.append(order)
         return len(self.orders)
 
-    @workers.handler
+    @promissory.handler
     async def clear(self) -> None:
         await self.add_order(Order("1", []))
         self.orders = []
 
-    @workers.query
+    @promissory.query
     def get_orders(self, since: int = 0) -> list[Order]:
         return self.orders[since:]
 
 
-class Mailer(workers.Worker, ephemeral=True):
-    @workers.handler
+class Mailer(promissory.Worker, ephemeral=True):
+    @promissory.handler
     async def mail(self, to: str) -> bool:
         return True
 
 
-class Interface(workers.Worker, component="purchase-history", stub=True):
-    @workers.handler
+class Interface(promissory.Worker, component="purchase-history", stub=True):
+    @promissory.handler
     async def add_order(self, order: Order, *, note: str = "") -> int:
         raise NotImplementedError
 
 
-class Cart(workers.Worker):
+class Cart(promissory.Worker):
     user: str = "user-1"
 
-    @workers.handler
+    @promissory.handler
     async def checkout(self, order: Order) -> int:
-        history = workers.worker(PurchaseHistory, self.user)
+        history = promissory.worker(PurchaseHistory, self.user)
         assert_type(history, PurchaseHistory)
         assert_type(await history.add_order(order, note="n"), int)
-        assert_type(await workers.gather(history.add_order(order), history.clear()), tuple[int, None])
-        assert_type(await workers.race(history.add_order(order), workers.sleep(1)), tuple[int, int | None])
-        assert_type(await workers.wait_for(history.add_order(order), 3), int)
-        assert_type(await workers.gather(*[history.add_order(each) for each in [order]]), tuple[int, ...])
-        return await workers.worker(Interface, "user-1").add_order(order)
+        assert_type(await promissory.gather(history.add_order(order), history.clear()), tuple[int, None])
+        assert_type(await promissory.race(history.add_order(order), promissory.sleep(1)), tuple[int, int | None])
+        assert_type(await promissory.wait_for(history.add_order(order), 3), int)
+        assert_type(await promissory.gather(*[history.add_order(each) for each in [order]]), tuple[int, ...])
+        return await promissory.worker(Interface, "user-1").add_order(order)
 
-    @workers.handler
+    @promissory.handler
     async def others(self, order: Order) -> None:
-        history = workers.worker(PurchaseHistory, self.user)
-        workers.send(history.add_order, order, note="not awaited")
-        assert_type(await workers.send(history.add_order, order), str)
-        assert_type(await workers.send_after(1.5, history.clear), str)
-        assert_type(await workers.ask(history.get_orders), list[Order])
-        assert_type(await workers.ask(history.get_orders, since=3), list[Order])
+        history = promissory.worker(PurchaseHistory, self.user)
+        promissory.send(history.add_order, order, note="not awaited")
+        assert_type(await promissory.send(history.add_order, order), str)
+        assert_type(await promissory.send_after(1.5, history.clear), str)
+        assert_type(await promissory.ask(history.get_orders), list[Order])
+        assert_type(await promissory.ask(history.get_orders, since=3), list[Order])
         assert_type(
-            await workers.gather(workers.ask(history.get_orders), workers.send(history.clear)),
+            await promissory.gather(promissory.ask(history.get_orders), promissory.send(history.clear)),
             tuple[list[Order], str],
         )
-        assert_type(await workers.worker(Mailer).mail("me"), bool)
+        assert_type(await promissory.worker(Mailer).mail("me"), bool)
 
-    @workers.handler
+    @promissory.handler
     async def by_name(self) -> None:
-        result: Any = await workers.invoke_and_await("worker://purchase-history/user-1", "add_order", {"order_id": "1"})
+        result: Any = await promissory.invoke_and_await(
+            "worker://purchase-history/user-1", "add_order", {"order_id": "1"}
+        )
         print(result)
-        workers.invoke("worker://purchase-history/user-1", "clear")
+        promissory.invoke("worker://purchase-history/user-1", "clear")
         at = datetime(2030, 1, 1, tzinfo=UTC)
-        assert_type(await workers.schedule(at, "worker://purchase-history/user-1", "clear"), str)
+        assert_type(await promissory.schedule(at, "worker://purchase-history/user-1", "clear"), str)
 
 
-class Approval(workers.Worker):
-    @workers.handler
+class Approval(promissory.Worker):
+    @promissory.handler
     async def awakeables(self) -> None:
         name, future = awakeable(Order)
         assert_type(name, str)
-        assert_type(future, workers.DurableFuture[Order])
+        assert_type(future, promissory.DurableFuture[Order])
         assert_type(await awakeable(Order, timeout=3)[1], Order)
         assert_type(await awakeable(None)[1], None)
         assert_type(await awakeable(list[Order], 1.5)[1], list[Order])
-        assert_type(await workers.wait_for(awakeable(int)[1], 3), int)
-        assert_type(await workers.race(future, workers.sleep(1)), tuple[int, Order | None])
+        assert_type(await promissory.wait_for(awakeable(int)[1], 3), int)
+        assert_type(await promissory.race(future, promissory.sleep(1)), tuple[int, Order | None])
         either = awakeable(Order | None)
         print(await either[1], await awakeable(Any)[1], await awakeable(Literal["yes", "no"])[1])
         assert_type(await resolve_awakeable(name, Order("1", [])), bool)
         assert_type(await resolve_awakeable(name), bool)
         assert_type(await reject_awakeable(name, "no"), bool)
 
-    @workers.handler
+    @promissory.handler
     async def named(self) -> Order:
         promise = durable_promise("release", Order, timeout=3)
         assert_type(promise, DurablePromise[Order])
@@ -119,7 +121,7 @@ class Approval(workers.Worker):
         outcome = await promise.resolve(Order("1", []))
         assert_type(outcome, PromiseOutcome[Order])
         assert_type(outcome.value, Order)
-        assert_type(outcome.error, workers.TerminalError | None)
+        assert_type(outcome.error, promissory.TerminalError | None)
         assert_type((await promise.reject("no")).settled, bool)
         assert_type(await durable_promise("done", None).get(), None)
         assert_type(await durable_promise("all", list[Order]).get(), list[Order])
@@ -132,7 +134,7 @@ async def from_outside(client: Asker, order: Order) -> None:
     history = client.worker(PurchaseHistory, "user-1", key="order-1")
     assert_type(history, PurchaseHistory)
     assert_type(await history.add_order(order), int)
-    assert_type(await workers.ask(history.get_orders), list[Order])
-    assert_type(await workers.send(history.add_order, order), str)
+    assert_type(await promissory.ask(history.get_orders), list[Order])
+    assert_type(await promissory.send(history.add_order, order), str)
     assert_type(await client.worker(Mailer).mail("me"), bool)
     assert_type(await client.worker(Interface, name="user-1").add_order(order), int)

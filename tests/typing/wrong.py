@@ -2,54 +2,54 @@
 
 from __future__ import annotations
 
-import workers
-from executor.client.asker import Asker
+import promissory
+from promissory.executor.client.methods import Asker
+from promissory.workers.promises import awakeable, durable_promise, reject_awakeable, resolve_awakeable
 from tests.typing.right import Interface, Mailer, Order, PurchaseHistory
-from workers.promises import awakeable, durable_promise, reject_awakeable, resolve_awakeable
 
 
 async def wrong_arguments(order: Order) -> None:
-    history = workers.worker(PurchaseHistory, "user-1")
+    history = promissory.worker(PurchaseHistory, "user-1")
     await history.add_order("order-1")  # error: arg-type | reportArgumentType
     await history.add_order()  # error: call-arg | reportCallIssue
     await history.add_order(order, "note")  # error: call-arg | reportCallIssue
     await history.add_order(order, note=3)  # error: arg-type | reportArgumentType
     await history.add_order(order, comment="")  # error: call-arg | reportCallIssue
-    await workers.worker(Mailer).mail(3)  # error: arg-type | reportArgumentType
-    await workers.worker(Interface, "user-1").add_order(3)  # error: arg-type | reportArgumentType
-    await workers.gather(history.clear(), history.add_order(3))  # error: arg-type | reportArgumentType
+    await promissory.worker(Mailer).mail(3)  # error: arg-type | reportArgumentType
+    await promissory.worker(Interface, "user-1").add_order(3)  # error: arg-type | reportArgumentType
+    await promissory.gather(history.clear(), history.add_order(3))  # error: arg-type | reportArgumentType
 
 
 async def wrong_results(order: Order) -> None:
-    history = workers.worker(PurchaseHistory, "user-1")
+    history = promissory.worker(PurchaseHistory, "user-1")
     text: str = await history.add_order(order)  # error: assignment | reportAssignmentType
     number: int = history.add_order(order)  # error: assignment | reportAssignmentType
-    invocation: int = await workers.send(history.add_order, order)  # error: assignment | reportAssignmentType
-    orders: list[str] = await workers.ask(history.get_orders)  # error: arg-type | reportAssignmentType
-    both = await workers.gather(history.add_order(order), history.clear())
+    invocation: int = await promissory.send(history.add_order, order)  # error: assignment | reportAssignmentType
+    orders: list[str] = await promissory.ask(history.get_orders)  # error: arg-type | reportAssignmentType
+    both = await promissory.gather(history.add_order(order), history.clear())
     pair: tuple[str, None] = both  # error: assignment | reportAssignmentType
     print(text, number, invocation, orders, pair)
 
 
 async def wrong_use(order: Order) -> None:
-    history = workers.worker(PurchaseHistory, "user-1")
+    history = promissory.worker(PurchaseHistory, "user-1")
     history.add_order(order)  # error: unused-coroutine | reportUnusedCoroutine
     history.delete_order(order)  # error: attr-defined | reportAttributeAccessIssue
     await history.get_orders()  # error: misc | reportGeneralTypeIssues
-    count: int = 1 + await workers.ask(history.add_order, order)  # error: arg-type | reportOperatorIssue
-    await workers.ask(history.get_orders, "3")  # error: arg-type | reportArgumentType
-    await workers.ask(history.get_orders, until=3)  # error: call-arg | reportCallIssue
-    await workers.send(history.get_orders)  # error: arg-type | reportArgumentType
-    await workers.send(history.add_order, 3)  # error: arg-type | reportArgumentType
-    await workers.send(history.add_order)  # error: call-arg | reportCallIssue
-    await workers.send(history.add_order(order))  # error: arg-type | reportArgumentType reportCallIssue
-    await workers.send_after("1", history.add_order, order)  # error: arg-type | reportArgumentType
-    await workers.send_after(1, history.add_order, order, 3)  # error: arg-type call-arg | reportCallIssue
-    workers.worker("purchase-history", "user-1")  # error: arg-type | reportArgumentType
-    workers.worker(Order, "user-1")  # error: type-var | reportArgumentType
-    workers.worker(PurchaseHistory, 3)  # error: arg-type | reportArgumentType
-    workers.invoke_and_await(history, "add_order", order)  # error: arg-type | reportArgumentType
-    workers.schedule("tomorrow", "worker://mailer", "mail")  # error: arg-type | reportArgumentType
+    count: int = 1 + await promissory.ask(history.add_order, order)  # error: arg-type | reportOperatorIssue
+    await promissory.ask(history.get_orders, "3")  # error: arg-type | reportArgumentType
+    await promissory.ask(history.get_orders, until=3)  # error: call-arg | reportCallIssue
+    await promissory.send(history.get_orders)  # error: arg-type | reportArgumentType
+    await promissory.send(history.add_order, 3)  # error: arg-type | reportArgumentType
+    await promissory.send(history.add_order)  # error: call-arg | reportCallIssue
+    await promissory.send(history.add_order(order))  # error: arg-type | reportArgumentType reportCallIssue
+    await promissory.send_after("1", history.add_order, order)  # error: arg-type | reportArgumentType
+    await promissory.send_after(1, history.add_order, order, 3)  # error: arg-type call-arg | reportCallIssue
+    promissory.worker("purchase-history", "user-1")  # error: arg-type | reportArgumentType
+    promissory.worker(Order, "user-1")  # error: type-var | reportArgumentType
+    promissory.worker(PurchaseHistory, 3)  # error: arg-type | reportArgumentType
+    promissory.invoke_and_await(history, "add_order", order)  # error: arg-type | reportArgumentType
+    promissory.schedule("tomorrow", "worker://mailer", "mail")  # error: arg-type | reportArgumentType
     print(count)
 
 
@@ -77,7 +77,7 @@ async def wrong_from_outside(client: Asker, order: Order) -> None:
     history = client.worker(PurchaseHistory, "user-1")
     await history.add_order("order-1")  # error: arg-type | reportArgumentType
     text: str = await history.add_order(order)  # error: assignment | reportAssignmentType
-    await workers.send(history.add_order)  # error: call-arg | reportCallIssue
+    await promissory.send(history.add_order)  # error: call-arg | reportCallIssue
     client.worker(PurchaseHistory, "user-1", key=3)  # error: arg-type | reportArgumentType
     client.worker(PurchaseHistory, 3)  # error: arg-type | reportArgumentType
     client.worker(Order, "user-1")  # error: type-var | reportArgumentType

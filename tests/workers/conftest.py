@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from oplog.entries import (
+from promissory.oplog.entries import (
     Abandoned,
     Cancelled,
     Completed,
@@ -22,11 +22,11 @@ from oplog.entries import (
     Started,
     Value,
 )
-from oplog.ids import OplogIndex, WorkerId
-from workers.component import component_of
-from workers.definition import Worker
-from workers.player import Player
-from workers.step import Step
+from promissory.oplog.ids import OplogIndex, WorkerId
+from promissory.workers.component import component_of
+from promissory.workers.definition import Worker
+from promissory.workers.machine.player import Player
+from promissory.workers.machine.step import Step
 
 SEED = bytes(range(32))
 
@@ -139,9 +139,13 @@ class Host:
 
     def waited_calls(self, player: Player) -> Any:
         """Return what a replayed player waits for, once it has taken the steps that left no outputs."""
+        self.rest(player)
+        return player.waited_calls
+
+    def rest(self, player: Player) -> None:
+        """Have a replayed player take the steps that are left at the end of the record: live, they had no outputs."""
         while player.ready:
             assert player.step(OplogIndex(len(self.record)), self.clock).outputs == []
-        return player.waited_calls
 
     def assert_replays(self) -> None:
         """Replay must give the same state, the same open effects and waits, and leave the same steps to take."""

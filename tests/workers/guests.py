@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 from attrs import field
 
-import workers
+import promissory
 
 
 @attrs.define
@@ -14,18 +14,18 @@ class Item:
     price: int = 1
 
 
-class History(workers.Worker):
+class History(promissory.Worker):
     items: list[Item] = field(factory=list)
 
-    @workers.handler
+    @promissory.handler
     async def add(self, item: Item, times: int = 1, *, note: str = "-") -> Item:
         return item
 
-    @workers.handler
+    @promissory.handler
     async def strict(self, a: int, b: int = 2, *, c: int) -> int:
         return a + b + c
 
-    @workers.query
+    @promissory.query
     def total(self, since: int = 0) -> list[Item]:
         return self.items
 
@@ -33,7 +33,7 @@ class History(workers.Worker):
         """Neither a handler nor a query."""
 
 
-class Mailer(workers.Worker, ephemeral=True):
-    @workers.handler
+class Mailer(promissory.Worker, ephemeral=True):
+    @promissory.handler
     async def mail(self, to: str) -> None:
         pass

@@ -10,11 +10,12 @@ import msgspec
 import pytest
 from attrs import define, field
 
-import workers
-from oplog.entries import AwaitPromise, CreatePromise, Failure, SettleAwakeable, Started, Value
-from oplog.ids import AwakeableId, OplogIndex, PromiseId, WorkerId
+import promissory
+from promissory.oplog.entries import AwaitPromise, CreatePromise, Failure, SettleAwakeable, Started, Value
+from promissory.oplog.ids import AwakeableId, OplogIndex, PromiseId, WorkerId
+from promissory.workers.machine.step import StepFailed
+from promissory.workers.promises import awakeable, reject_awakeable, resolve_awakeable
 from tests.workers.conftest import SEED
-from workers.promises import awakeable, reject_awakeable, resolve_awakeable
 
 OTHER = str(AwakeableId.of(bytes(32), WorkerId(bytes(16), "other"), OplogIndex(3)))
 
@@ -54,50 +55,50 @@ EXPECTED: dict[str, Any] = {
 }
 
 
-class Waiting(workers.Worker):
+class Waiting(promissory.Worker):
     ids: list[str] = field(factory=list)
 
-    @workers.handler
+    @promissory.handler
     async def wait(self, expected: str, timeout: float | None = None) -> Any:
         name, future = awakeable(EXPECTED[expected], timeout)
         self.ids.append(name)
         value = await future
         return [type(value).__name__, value]
 
-    @workers.handler
+    @promissory.handler
     async def go_on(self, expected: str) -> str:
         name, future = awakeable(EXPECTED[expected])
         self.ids.append(name)
         try:
             await future
-        except workers.TerminalError as error:
-            await workers.sleep(1)
+        except promissory.TerminalError as error:
+            await promissory.sleep(1)
             return type(error).__name__
         return "no error"
 
-    @workers.handler
+    @promissory.handler
     async def two(self) -> list[Any]:
         ids, futures = zip(*(awakeable(int) for _ in range(2)), strict=True)
         self.ids += ids
-        return list(await workers.race(*futures))
+        return list(await promissory.race(*futures))
 
-    @workers.handler
+    @promissory.handler
     async def leave(self) -> None:
         self.ids.append(awakeable(int)[0])
 
-    @workers.handler
+    @promissory.handler
     async def resolve(self, name: str, value: Any) -> bool:
         return await resolve_awakeable(name, value)
 
-    @workers.handler
+    @promissory.handler
     async def resolve_with(self, name: str, what: str) -> bool:
         return await resolve_awakeable(name, {"decision": Decision(True), "object": object()}[what])
 
-    @workers.handler
+    @promissory.handler
     async def void(self, name: str) -> bool:
         return await resolve_awakeable(name)
 
-    @workers.handler
+    @promissory.handler
     async def reject(self, name: str, reason: str) -> bool:
         return await reject_awakeable(name, reason)
 
@@ -235,12 +236,12 @@ def test_a_deadline_is_recorded_with_the_promise(
     assert h.calls()[0] == CreatePromise(timeout_us)
 
 
-class Refusing(workers.Worker):
-    @workers.handler
+class Refusing(promissory.Worker):
+    @promissory.handler
     async def of(self, what: str) -> Any:
         return awakeable({"object": object, "text": "Decision", "number": 3, "set": {1}}[what])  # type: ignore[call-overload]
 
-    @workers.handler
+    @promissory.handler
     async def late(self) -> Any:
         return awakeable(int, -1)
 
@@ -249,7 +250,7 @@ class Refusing(workers.Worker):
 def test_a_type_that_no_payload_can_have_is_refused_at_once(make_host: Callable[..., Any], what: str) -> None:
     """It is a mistake of the code, not of the payload: the step fails, and nothing was created."""
     h = make_host(Refusing)
-    with pytest.raises(workers.StepFailed, match=r"TypeError: a promise's value: its annotation .* cannot"):
+    with pytest.raises(StepFailed, match=r"TypeError: a promise's value: its annotation .* cannot"):
         h.invoke("of", what)
 
     assert h.calls() == []
@@ -258,7 +259,7 @@ def test_a_type_that_no_payload_can_have_is_refused_at_once(make_host: Callable[
 def test_a_deadline_in_the_past_is_refused_at_once(make_host: Callable[..., Any]) -> None:
     """Nothing was created."""
     h = make_host(Refusing)
-    with pytest.raises(workers.StepFailed, match="ValueError"):
+    with pytest.raises(StepFailed, match="ValueError"):
         h.invoke("late")
 
     assert h.calls() == []

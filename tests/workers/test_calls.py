@@ -8,85 +8,88 @@ from typing import Any
 import pytest
 from attrs import field
 
-import workers
-from oplog.entries import Ask, Call, Completed, Failure, Send, Started
-from oplog.ids import WorkerId, component_id
+import promissory
+from promissory.oplog.entries import Ask, Call, Completed, Failure, Send, Started
+from promissory.oplog.ids import WorkerId, component_id
+from promissory.workers.component import component_of
+from promissory.workers.machine.machine import STEP_BYTES_MAX
+from promissory.workers.machine.player import Player
 from tests.workers.guests import History, Item, Mailer
-from workers.component import component_of
-from workers.machine import STEP_BYTES_MAX
 
 
-class Caller(workers.Worker):
+class Caller(promissory.Worker):
     got: list[Any] = field(factory=list)
 
-    @workers.handler
+    @promissory.handler
     async def one(self) -> Any:
-        got = await workers.worker(History, "user/1").add(Item("pen", 3))
+        got = await promissory.worker(History, "user/1").add(Item("pen", 3))
         assert isinstance(got, Item)
         return got
 
-    @workers.handler
+    @promissory.handler
     async def ways(self) -> None:
-        history = workers.worker(History, "u")
-        workers.send(history.add, Item("a"))
-        workers.send(history.add, Item("a"), 2)
-        workers.send(history.add, times=2, item=Item("a"))
-        workers.send(history.add, Item("a"), note="n")
-        workers.send(history.strict, 1, c=3)
-        workers.send(history.strict, 1, 5, c=3)
+        history = promissory.worker(History, "u")
+        promissory.send(history.add, Item("a"))
+        promissory.send(history.add, Item("a"), 2)
+        promissory.send(history.add, times=2, item=Item("a"))
+        promissory.send(history.add, Item("a"), note="n")
+        promissory.send(history.strict, 1, c=3)
+        promissory.send(history.strict, 1, 5, c=3)
 
-    @workers.handler
+    @promissory.handler
     async def mails(self) -> None:
-        await workers.gather(workers.worker(Mailer).mail("a"), workers.invoke_and_await("worker://mailer", "mail", "b"))
-
-    @workers.handler
-    async def sends(self) -> list[str]:
-        history = workers.worker(History, "u")
-        return [await workers.send(history.add, Item("a")), await workers.send_after(1.5, history.add, Item("b"))]
-
-    @workers.handler
-    async def asks(self) -> None:
-        self.got += await workers.ask(workers.worker(History, "u").total, since=3)
-
-    @workers.handler
-    async def by_name(self, uri: str) -> Any:
-        return await workers.invoke_and_await(uri, "add", {"name": "pen"}, 2)
-
-    @workers.handler
-    async def sends_by_name(self, at: datetime) -> Any:
-        return await workers.gather(
-            workers.invoke("worker://history/u", "add", 1), workers.schedule(at, "worker://history/u", "add")
+        await promissory.gather(
+            promissory.worker(Mailer).mail("a"), promissory.invoke_and_await("worker://mailer", "mail", "b")
         )
 
-    @workers.handler
+    @promissory.handler
+    async def sends(self) -> list[str]:
+        history = promissory.worker(History, "u")
+        return [await promissory.send(history.add, Item("a")), await promissory.send_after(1.5, history.add, Item("b"))]
+
+    @promissory.handler
+    async def asks(self) -> None:
+        self.got += await promissory.ask(promissory.worker(History, "u").total, since=3)
+
+    @promissory.handler
+    async def by_name(self, uri: str) -> Any:
+        return await promissory.invoke_and_await(uri, "add", {"name": "pen"}, 2)
+
+    @promissory.handler
+    async def sends_by_name(self, at: datetime) -> Any:
+        return await promissory.gather(
+            promissory.invoke("worker://history/u", "add", 1), promissory.schedule(at, "worker://history/u", "add")
+        )
+
+    @promissory.handler
     async def caught(self) -> str:
         try:
-            await workers.worker(History, "u").add(Item("a"))
-        except workers.CallError as error:
+            await promissory.worker(History, "u").add(Item("a"))
+        except promissory.CallError as error:
             return f"{type(error).__name__} {error.code}: {error}"
         return "none"
 
-    @workers.handler
+    @promissory.handler
     async def itself(self) -> None:
-        await workers.worker(Caller, workers.current_worker().worker_name).one()
+        await promissory.worker(Caller, promissory.current_worker().worker_name).one()
 
-    @workers.handler
+    @promissory.handler
     async def leaves(self) -> str:
-        history = workers.worker(History, "u")
+        history = promissory.worker(History, "u")
         history.add(Item("a"))  # type: ignore[unused-coroutine]
-        workers.send(history.add, Item("b"))
-        workers.ask(history.total)
+        promissory.send(history.add, Item("b"))
+        promissory.ask(history.total)
         return "left"
 
-    @workers.handler
+    @promissory.handler
     async def large(self, first: int) -> None:
-        history = workers.worker(History, "u")
+        history = promissory.worker(History, "u")
         history.add(Item("a"))  # type: ignore[unused-coroutine]
-        workers.ask(history.total)
+        promissory.ask(history.total)
         for _ in range(first):
-            await workers.sleep(1)
+            await promissory.sleep(1)
         while True:
-            workers.send(history.add, Item("x" * (STEP_BYTES_MAX // 4)))
+            promissory.send(history.add, Item("x" * (STEP_BYTES_MAX // 4)))
 
 
 HISTORY = WorkerId(component_of(History).id, "u")
@@ -263,7 +266,7 @@ def test_a_changed_call_is_a_difference_to_the_record(host: Any, make_host: Any)
     h.invoke("by_name", "worker://history/a")
     changed = list(h.record)
     changed[2] = Started(1, 2, Call(WorkerId(component_id("history"), "b"), "add", b'[{"name":"pen"},2]'))
-    with pytest.raises(workers.NonDeterminismError, match=r"invoke_and_await .*/b add .* the code does .*/a add"):
+    with pytest.raises(promissory.NonDeterminismError, match=r"invoke_and_await .*/b add .* the code does .*/a add"):
         h.replay(changed)
 
 
@@ -272,4 +275,4 @@ def test_a_player_knows_how_its_life_began(host: Any) -> None:
     h = host(Caller, env={"A": "b"})
     assert h.player.created is h.record[0]
     with pytest.raises(ValueError, match="has not been created yet"):
-        _ = workers.Player(h.component, h.worker_id).created
+        _ = Player(h.component, h.worker_id).created

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import pytest
 from attrs import define, field
 
-import workers
-from oplog.errors import BadArguments, BadHandler, NotFound, TerminalError
-from oplog.ids import component_id
-from workers.component import component_of
+import promissory
+from promissory.oplog.errors import BadArguments, BadHandler, NotFound, TerminalError
+from promissory.oplog.ids import component_id
+from promissory.workers.component import component_of
 
 
 @define
@@ -20,23 +20,23 @@ class Order:
     items: list[str]
 
 
-class PurchaseHistory(workers.Worker):
+class PurchaseHistory(promissory.Worker):
     orders: list[Order] = field(factory=list)
 
-    @workers.handler
+    @promissory.handler
     async def add(self, order: Order, times: int = 1) -> int:
         return times
 
-    @workers.query
+    @promissory.query
     def orders_of(self, item: str) -> list[Order]:
         return [order for order in self.orders if item in order.items]
 
-    @workers.query
+    @promissory.query
     def wrong(self) -> int:
         return "x"  # type: ignore[return-value]
 
 
-class Cart(workers.Worker, component="shopping-cart", version=3):
+class Cart(promissory.Worker, component="shopping-cart", version=3):
     owner: str
     limit: int = 10
     notes: list[str] = field(factory=list)
@@ -57,7 +57,7 @@ def test_a_component_is_named_after_its_class() -> None:
     assert component_of(PurchaseHistory) is component
 
 
-class Mailer(workers.Worker, ephemeral=True):
+class Mailer(promissory.Worker, ephemeral=True):
     sent: int = 0
 
 
@@ -79,80 +79,80 @@ def test_a_subclass_is_a_component_of_its_own() -> None:
     assert set(component_of(Archive).handlers) == {"add", "orders_of", "wrong"}
 
 
-class SyncHandler(workers.Worker):
-    @workers.handler
+class SyncHandler(promissory.Worker):
+    @promissory.handler
     def go(self) -> None: ...
 
 
-class AsyncQuery(workers.Worker):
-    @workers.query
+class AsyncQuery(promissory.Worker):
+    @promissory.query
     async def look(self) -> None: ...
 
 
-class BadAnnotation(workers.Worker):
-    @workers.handler
+class BadAnnotation(promissory.Worker):
+    @promissory.handler
     async def go(self, lock: list[threading.Thread]) -> None: ...
 
 
-class BadResult(workers.Worker):
-    @workers.handler
+class BadResult(promissory.Worker):
+    @promissory.handler
     async def go(self) -> threading.Thread: ...
 
 
-class BadUnion(workers.Worker):
-    @workers.handler
+class BadUnion(promissory.Worker):
+    @promissory.handler
     async def go(self, x: list[int] | tuple[int, ...]) -> None: ...
 
 
-class Unknown(workers.Worker):
-    @workers.handler
+class Unknown(promissory.Worker):
+    @promissory.handler
     async def go(self, x: Nowhere) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
 
-class MutableField(workers.Worker):
+class MutableField(promissory.Worker):
     names: list[str] = []
 
 
-class MutableParameter(workers.Worker):
-    @workers.handler
+class MutableParameter(promissory.Worker):
+    @promissory.handler
     async def go(self, names: list[str] = []) -> None: ...  # noqa: B006
 
 
-class Varied(workers.Worker):
-    @workers.handler
+class Varied(promissory.Worker):
+    @promissory.handler
     async def go(self, *names: str) -> None: ...
 
 
-class Static(workers.Worker):
-    @workers.handler
+class Static(promissory.Worker):
+    @promissory.handler
     @staticmethod
     async def go() -> None: ...
 
 
-class Yields(workers.Worker):
-    @workers.handler
+class Yields(promissory.Worker):
+    @promissory.handler
     async def go(self):  # type: ignore[no-untyped-def]
         yield 1
 
 
-class Send(workers.Worker):
-    @workers.handler
+class Send(promissory.Worker):
+    @promissory.handler
     async def send(self) -> None: ...
 
 
-class Promise(workers.Worker):
+class Promise(promissory.Worker):
     pass
 
 
-class Misnamed(workers.Worker, component="Not A Name"):
+class Misnamed(promissory.Worker, component="Not A Name"):
     pass
 
 
-class Misversioned(workers.Worker, version=0):
+class Misversioned(promissory.Worker, version=0):
     pass
 
 
-class Constructed(workers.Worker):
+class Constructed(promissory.Worker):
     def __init__(self) -> None: ...
 
 
@@ -181,7 +181,7 @@ class Silenced(PurchaseHistory):
         (Misversioned, r"version must be a positive integer, not 0"),
         (Constructed, r"__attrs_post_init__"),
         (Silenced, r"silenced\.add overrides a handler"),
-        (workers.Worker, r"not a subclass"),
+        (promissory.Worker, r"not a subclass"),
         (int, r"not a subclass"),
     ],
 )
@@ -194,7 +194,7 @@ def test_a_class_that_cannot_be_served_is_refused_with_the_reason(cls: Any, word
 @pytest.mark.parametrize("name", ["restate", "v1", "promise", "durable-promise", "health", "metrics", "openapi"])
 def test_component_names_that_routes_need_are_reserved(name: str) -> None:
     """A component with such a name could not be reached."""
-    cls = type("Taken", (workers.Worker,), {}, component=name)
+    cls = type("Taken", (promissory.Worker,), {}, component=name)
     with pytest.raises(BadHandler, match="reserved"):
         component_of(cls)
 
@@ -205,7 +205,7 @@ def test_handler_names_that_routes_need_are_reserved(name: str) -> None:
 
     async def method(self: Any) -> None: ...
 
-    cls = type("Taken", (workers.Worker,), {name: workers.handler(method)})
+    cls = type("Taken", (promissory.Worker,), {name: promissory.handler(method)})
     with pytest.raises(BadHandler, match="reserved"):
         component_of(cls)
 
@@ -213,7 +213,7 @@ def test_handler_names_that_routes_need_are_reserved(name: str) -> None:
 def test_only_declared_fields_can_be_set() -> None:
     """State that is no field would be lost, so it is refused."""
 
-    class Strict(workers.Worker):
+    class Strict(promissory.Worker):
         shared: ClassVar[int] = 3
         count: int = 0
         positive: int = field(default=1, validator=lambda _self, _attribute, value: None)
@@ -235,7 +235,7 @@ def test_validators_run_when_a_field_is_set() -> None:
         if value < 0:
             raise ValueError("negative")
 
-    class Checked(workers.Worker):
+    class Checked(promissory.Worker):
         count: int = field(default=0, validator=positive)
 
     worker = Checked()

@@ -7,127 +7,130 @@ from typing import Any
 import pytest
 from attrs import field
 
-import workers
-from oplog.entries import Abandoned, Completed, Failure, Sleep, Started
-from workers.step import StepFailed
+import promissory
+from promissory.oplog.entries import Abandoned, Completed, Failure, Sleep, Started
+from promissory.workers.machine.step import StepFailed
 
 
 def effect(number: int) -> int:
     return number
 
 
-class Many(workers.Worker):
+class Many(promissory.Worker):
     heard: list[str] = field(factory=list)
 
     async def child(self, name: str, seconds: float = 1) -> str:
         try:
-            await workers.sleep(seconds)
-        except workers.Cancelled:
+            await promissory.sleep(seconds)
+        except promissory.Cancelled:
             self.heard.append(f"{name} cancelled")
             raise
         return name
 
     async def raising(self, seconds: float = 1) -> None:
-        await workers.sleep(seconds)
-        raise workers.TerminalError("child failed")
+        await promissory.sleep(seconds)
+        raise promissory.TerminalError("child failed")
 
-    @workers.handler
+    @promissory.handler
     async def all(self) -> Any:
-        return await workers.gather(self.child("a"), workers.run(effect, 1), workers.gather())
+        return await promissory.gather(self.child("a"), promissory.run(effect, 1), promissory.gather())
 
-    @workers.handler
+    @promissory.handler
     async def all_or_error(self) -> Any:
         try:
-            await workers.gather(self.child("a", 9), self.raising(), workers.sleep(8))
-        except workers.TerminalError as error:
+            await promissory.gather(self.child("a", 9), self.raising(), promissory.sleep(8))
+        except promissory.TerminalError as error:
             self.heard.append(str(error))
-        await workers.sleep(5)
+        await promissory.sleep(5)
 
-    @workers.handler
+    @promissory.handler
     async def first(self) -> Any:
-        return await workers.race(self.child("a"), workers.run(effect, 1), workers.sleep(7))
+        return await promissory.race(self.child("a"), promissory.run(effect, 1), promissory.sleep(7))
 
-    @workers.handler
+    @promissory.handler
     async def first_error(self) -> Any:
-        return await workers.race(self.raising(), workers.sleep(7))
+        return await promissory.race(self.raising(), promissory.sleep(7))
 
-    @workers.handler
+    @promissory.handler
     async def in_time(self, seconds: float) -> Any:
-        return await workers.wait_for(self.child("slow", 60), seconds)
+        return await promissory.wait_for(self.child("slow", 60), seconds)
 
-    @workers.handler
+    @promissory.handler
     async def already(self) -> Any:
-        done = workers.sleep(1)
+        done = promissory.sleep(1)
         await done
-        return [await workers.wait_for(done, 1), await workers.race(workers.sleep(2), done, self.child("never"))]
+        return [
+            await promissory.wait_for(done, 1),
+            await promissory.race(promissory.sleep(2), done, self.child("never")),
+        ]
 
-    @workers.handler
+    @promissory.handler
     async def shared(self) -> Any:
-        slow = workers.sleep(9)
-        await workers.race(slow, workers.sleep(1), workers.gather(slow))
-        await workers.sleep(2)
+        slow = promissory.sleep(9)
+        await promissory.race(slow, promissory.sleep(1), promissory.gather(slow))
+        await promissory.sleep(2)
         return "end"
 
-    @workers.handler
+    @promissory.handler
     async def watched(self) -> Any:
-        slow = workers.sleep(9)
+        slow = promissory.sleep(9)
 
         async def watch() -> str:
             await slow
             return "watched"
 
-        watching = workers.gather(watch())
-        await workers.race(slow, workers.sleep(1))
+        watching = promissory.gather(watch())
+        await promissory.race(slow, promissory.sleep(1))
         return (await watching)[0]
 
-    @workers.handler
+    @promissory.handler
     async def both_wait(self) -> Any:
-        call = workers.sleep(1)
+        call = promissory.sleep(1)
 
         async def also() -> None:
             await call
 
-        return (await workers.race(call, also()))[0]
+        return (await promissory.race(call, also()))[0]
 
-    @workers.handler
+    @promissory.handler
     async def twice(self) -> Any:
         coroutine = self.child("once")
-        return await workers.gather(coroutine, coroutine)
+        return await promissory.gather(coroutine, coroutine)
 
-    @workers.handler
+    @promissory.handler
     async def given_up(self) -> Any:
-        slow = workers.sleep(9)
-        await workers.race(slow, workers.sleep(1))
+        slow = promissory.sleep(9)
+        await promissory.race(slow, promissory.sleep(1))
         await slow
 
-    @workers.handler
+    @promissory.handler
     async def misuse(self, what: str) -> None:
         if what == "nothing":
-            await workers.race()
+            await promissory.race()
         elif what == "number":
-            await workers.gather(3)  # type: ignore[call-overload]
+            await promissory.gather(3)  # type: ignore[call-overload]
         elif what == "used":
             coroutine = self.child("x", 0)
             coroutine.send(None)
-            workers.gather(coroutine)
+            promissory.gather(coroutine)
 
-    @workers.handler
+    @promissory.handler
     async def knot(self) -> None:
         futures: list[Any] = []
 
         async def itself() -> None:
             await futures[0]
 
-        futures.append(workers.gather(itself()))
+        futures.append(promissory.gather(itself()))
         await futures[0]
 
-    @workers.handler
+    @promissory.handler
     async def awaitable(self) -> Any:
         class Later:
             def __await__(self) -> Any:
-                return workers.run(effect, 4).__await__()
+                return promissory.run(effect, 4).__await__()
 
-        return await workers.gather(Later())
+        return await promissory.gather(Later())
 
 
 def starts(host: Any) -> dict[str, int]:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from attrs import define, field
 
-import workers
-from oplog.entries import (
+import promissory
+from promissory.oplog.entries import (
     Abandoned,
     AwaitPromise,
     Completed,
@@ -18,8 +18,8 @@ from oplog.entries import (
     PollPromise,
     RejectPromise,
 )
-from oplog.ids import DURABLE_PROMISE, OplogIndex, WorkerId
-from workers.promises import PromiseOutcome, durable_promise
+from promissory.oplog.ids import DURABLE_PROMISE, OplogIndex, WorkerId
+from promissory.workers.promises import PromiseOutcome, durable_promise
 
 UNFIT = "the promise's value does not fit `Decision`: Expected `object`, got `int`"
 OWNER = WorkerId(DURABLE_PROMISE, "release/7")
@@ -30,27 +30,27 @@ class Decision:
     approved: bool
 
 
-class Naming(workers.Worker):
+class Naming(promissory.Worker):
     seen: list[Any] = field(factory=list)
 
-    @workers.handler
+    @promissory.handler
     async def peek(self) -> Any:
         return await durable_promise("release/7", int).peek()
 
-    @workers.handler
+    @promissory.handler
     async def get(self, timeout: float | None = None) -> Decision:
         return await durable_promise("release/7", Decision, timeout).get()
 
-    @workers.handler
+    @promissory.handler
     async def resolve(self, approved: bool) -> Any:
         promise = durable_promise("release/7", Decision)
         return told(await promise.resolve(Decision(approved)))
 
-    @workers.handler
+    @promissory.handler
     async def reject(self, reason: str) -> Any:
         return told(await durable_promise("release/7", Decision, 5).reject(reason))
 
-    @workers.handler
+    @promissory.handler
     async def wrong(self, what: str) -> None:
         if what == "value":
             await durable_promise("release/7", Decision).resolve("yes")  # type: ignore[arg-type]
@@ -59,25 +59,25 @@ class Naming(workers.Worker):
         else:
             durable_promise({"empty": "", "long": "x" * 257, "control": "a\n"}[what])
 
-    @workers.handler
+    @promissory.handler
     async def race(self) -> Any:
         first, second = durable_promise("a", int), durable_promise("b", str)
-        return list(await workers.race(first.get(), second.get()))
+        return list(await promissory.race(first.get(), second.get()))
 
-    @workers.handler
+    @promissory.handler
     async def impatient(self) -> str:
         try:
-            await workers.wait_for(durable_promise("release/7").get(), 3)
-        except workers.TimedOut:
+            await promissory.wait_for(durable_promise("release/7").get(), 3)
+        except promissory.TimedOut:
             return "late"
         return "in time"
 
-    @workers.handler
+    @promissory.handler
     async def leave(self) -> None:
         durable_promise("release/7").resolve(1)
-        await workers.sleep(1)
+        await promissory.sleep(1)
 
-    @workers.handler
+    @promissory.handler
     async def void(self) -> Any:
         promise = durable_promise("release/7", None)
         return [await promise.get(), told(await promise.resolve(None))]
@@ -299,5 +299,5 @@ def test_it_can_be_made_anywhere_and_used_in_handlers() -> None:
 def test_an_outcome_has_a_value_or_raises() -> None:
     """The value of a promise that was rejected is its error."""
     assert PromiseOutcome(True, 3).value == 3
-    with pytest.raises(workers.PromiseRejected, match="no"):
-        print(PromiseOutcome[int](False, error=workers.PromiseRejected("no")).value)
+    with pytest.raises(promissory.PromiseRejected, match="no"):
+        print(PromiseOutcome[int](False, error=promissory.PromiseRejected("no")).value)

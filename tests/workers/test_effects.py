@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from attrs import define, field
 
-import workers
-from oplog.entries import Failure, Run
-from oplog.errors import TerminalError
-from workers.step import StepFailed
+import promissory
+from promissory.oplog.entries import Failure, Run
+from promissory.oplog.errors import TerminalError
+from promissory.workers.machine.step import StepFailed
 
 
 @define
@@ -52,24 +52,26 @@ class Client:
 client = Client()
 
 
-class Pays(workers.Worker):
+class Pays(promissory.Worker):
     tags: list[str] = field(factory=list)
 
-    @workers.handler
+    @promissory.handler
     async def go(self, what: str) -> Any:
         function: Any = FUNCTIONS[what]
-        return repr(await workers.run(function, 3))
+        return repr(await promissory.run(function, 3))
 
-    @workers.handler
+    @promissory.handler
     async def copies(self) -> None:
         self.tags.append("before")
-        future = workers.run(charge, 1, self.tags, name="named", retry=workers.RetryPolicy(attempts=2), timeout=1.5)
+        future = promissory.run(
+            charge, 1, self.tags, name="named", retry=promissory.RetryPolicy(attempts=2), timeout=1.5
+        )
         self.tags.append("after")
         await future
 
-    @workers.handler
+    @promissory.handler
     async def own(self) -> None:
-        await workers.run(self.helper)
+        await promissory.run(self.helper)
 
     def helper(self) -> None: ...
 
@@ -116,7 +118,7 @@ def test_a_function_is_known_by_its_name_and_annotation(
     ((start, call),) = h.player.open_runs.items()
     assert h.record[start - 1].request == Run(name)
     assert (call.name, call.args, call.is_async, call.timeout) == (name, (3,), is_async, None)
-    assert call.retry == workers.RetryPolicy()
+    assert call.retry == promissory.RetryPolicy()
     h.end(start, recorded)
     assert h.outcome(invocation) == got
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-import workers
-from oplog.errors import NonDeterminismError
-from workers import guard
-from workers.component import component_of
-from workers.step import StepFailed
+import promissory
+from promissory.oplog.errors import NonDeterminismError
+from promissory.workers import guard
+from promissory.workers.component import component_of
+from promissory.workers.machine.step import StepFailed
 
 
 def read_file() -> None:
@@ -97,27 +97,27 @@ class Finalized:
     def __del__(self) -> None:
         read_file()
         try:
-            workers.create_promise()
+            promissory.create_promise()
         except RuntimeError:
             Finalized.refused = True
 
 
-class Guarded(workers.Worker):
+class Guarded(promissory.Worker):
     n: int = 0
 
-    @workers.handler
+    @promissory.handler
     async def go(self, what: str) -> None:
         globals()[what]()
 
-    @workers.handler
+    @promissory.handler
     async def catch(self, what: str) -> str:
         try:
             globals()[what]()
         except BaseException:
-            await workers.sleep(1)
+            await promissory.sleep(1)
         return "caught"
 
-    @workers.handler
+    @promissory.handler
     async def awaits(self, what: str) -> None:
         if what == "asyncio":
             await asyncio.sleep(1)
@@ -126,13 +126,13 @@ class Guarded(workers.Worker):
         else:
             await _foreign
 
-    @workers.handler
+    @promissory.handler
     async def keep(self) -> None:
         global _foreign
-        _foreign = workers.sleep(1)
-        await workers.sleep(2)
+        _foreign = promissory.sleep(1)
+        await promissory.sleep(2)
 
-    @workers.handler
+    @promissory.handler
     async def allowed(self) -> list[str]:
         sys.modules.pop("this_is_not_loaded", None)
         sys.modules.pop("colorsys", None)
@@ -148,28 +148,28 @@ class Guarded(workers.Worker):
             text = traceback.format_exc()
         return [colorsys.__name__, str(there.utcoffset()), text.splitlines()[-1]]
 
-    @workers.handler
+    @promissory.handler
     async def collect(self) -> bool:
         garbage = Finalized()
         garbage.itself = garbage
         del garbage
         gc.collect()
-        workers.create_promise()
+        promissory.create_promise()
         return Finalized.refused
 
-    @workers.query
+    @promissory.query
     def look(self, what: str) -> None:
         globals()[what]()
 
-    @workers.query
+    @promissory.query
     def change(self) -> None:
         self.n = 3
 
-    @workers.query
+    @promissory.query
     def ask(self) -> None:
-        workers.create_promise()
+        promissory.create_promise()
 
-    @workers.query
+    @promissory.query
     def value(self) -> int:
         return self.n
 
@@ -253,7 +253,7 @@ def test_a_query_can_neither_set_nor_ask(make_host: Any) -> None:
 def test_host_functions_outside_of_a_step_raise() -> None:
     """There is no host to ask, so nothing can be recorded."""
     with pytest.raises(RuntimeError, match="outside of a handler"):
-        workers.create_promise()
+        promissory.create_promise()
 
 
 def test_violation_belongs_to_the_step_of_its_thread(make_host: Any) -> None:
@@ -274,7 +274,7 @@ def host_violation() -> None:
     raise guard.violation("opens a nursery")
 
 
-class Reading(workers.Worker):
+class Reading(promissory.Worker):
     def __attrs_post_init__(self) -> None:
         read_file()
 
@@ -287,7 +287,8 @@ def test_constructors_are_guarded() -> None:
 
 def test_import_of_workers_brings_neither_trio_nor_lmdb_nor_asyncio() -> None:
     """The guest side is pure: what a worker author imports loads no event loop and no store."""
-    code = "import sys, workers; print([m for m in ('trio', 'lmdb', 'asyncio', 'anyio') if m in sys.modules])"
+    heavy = ("trio", "lmdb", "asyncio", "anyio")
+    code = f"import sys, promissory; promissory.run; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": "."}
     )

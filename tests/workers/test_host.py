@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from attrs import field
 
-import workers
-from oplog.entries import (
+import promissory
+from promissory.oplog.entries import (
     AwaitPromise,
     CompletePromise,
     CreatePromise,
@@ -22,63 +22,63 @@ from oplog.entries import (
     Sleep,
     Value,
 )
-from oplog.ids import ComponentId, OplogIndex, PromiseId, WorkerId
-from workers.host import microseconds
-from workers.step import StepFailed
+from promissory.oplog.ids import ComponentId, OplogIndex, PromiseId, WorkerId
+from promissory.workers.host import microseconds
+from promissory.workers.machine.step import StepFailed
 
 ELSEWHERE = PromiseId(WorkerId(ComponentId(bytes(16)), "other/worker"), OplogIndex(7))
 
 
-class Asks(workers.Worker):
+class Asks(promissory.Worker):
     got: list[Any] = field(factory=list)
 
-    @workers.handler
+    @promissory.handler
     async def create(self) -> list[str]:
-        return [str(workers.create_promise()), str(workers.create_promise(timeout=1.5))]
+        return [str(promissory.create_promise()), str(promissory.create_promise(timeout=1.5))]
 
-    @workers.handler
+    @promissory.handler
     async def promises(self, text: str) -> None:
-        self.got.append(await workers.await_promise(text))
-        self.got.append(await workers.poll_promise(PromiseId.parse(text)))
-        self.got.append(await workers.poll_promise(text))
-        self.got.append(await workers.complete_promise(text, b"payload"))
+        self.got.append(await promissory.await_promise(text))
+        self.got.append(await promissory.poll_promise(PromiseId.parse(text)))
+        self.got.append(await promissory.poll_promise(text))
+        self.got.append(await promissory.complete_promise(text, b"payload"))
 
-    @workers.handler
+    @promissory.handler
     async def delete(self, text: str) -> None:
-        await workers.delete_promise(text)
+        await promissory.delete_promise(text)
 
-    @workers.handler
+    @promissory.handler
     async def payload(self, what: str) -> None:
-        workers.complete_promise(ELSEWHERE, what)  # type: ignore[arg-type]
+        promissory.complete_promise(ELSEWHERE, what)  # type: ignore[arg-type]
 
-    @workers.handler
+    @promissory.handler
     async def no_promise(self) -> None:
-        workers.await_promise(3)  # type: ignore[arg-type]
+        promissory.await_promise(3)  # type: ignore[arg-type]
 
-    @workers.handler
+    @promissory.handler
     async def sleeps(self, seconds: float) -> None:
-        await workers.sleep(seconds)
+        await promissory.sleep(seconds)
 
-    @workers.handler
+    @promissory.handler
     async def chance(self) -> None:
-        self.got += [workers.random(), workers.uuid4()]
+        self.got += [promissory.random(), promissory.uuid4()]
 
-    @workers.handler
+    @promissory.handler
     async def clock(self) -> None:
-        self.got.append(workers.now())
-        await workers.sleep(1)
-        self.got.append(workers.now())
+        self.got.append(promissory.now())
+        await promissory.sleep(1)
+        self.got.append(promissory.now())
 
-    @workers.handler
+    @promissory.handler
     async def self_(self) -> list[Any]:
-        return [str(workers.current_worker()), dict(workers.environment()), workers.idempotency_key()]
+        return [str(promissory.current_worker()), dict(promissory.environment()), promissory.idempotency_key()]
 
-    @workers.handler
+    @promissory.handler
     async def speak(self) -> None:
-        workers.log.debug("d")
-        workers.log.info(3)
-        workers.log.warning("\ud800")
-        workers.log.error("e")
+        promissory.log.debug("d")
+        promissory.log.info(3)
+        promissory.log.warning("\ud800")
+        promissory.log.error("e")
 
 
 def test_create_promise_returns_its_id_at_once(host: Any) -> None:
@@ -139,11 +139,11 @@ def test_wrong_types_are_type_errors(make_host: Any, function: str, args: tuple[
 @pytest.mark.parametrize(
     ("kind", "error"),
     [
-        ("rejected", workers.PromiseRejected),
-        ("deleted", workers.PromiseDeleted),
-        ("timed_out", workers.TimedOut),
-        ("call_cycle", workers.CallCycleError),
-        ("never heard of", workers.TerminalError),
+        ("rejected", promissory.PromiseRejected),
+        ("deleted", promissory.PromiseDeleted),
+        ("timed_out", promissory.TimedOut),
+        ("call_cycle", promissory.CallCycleError),
+        ("never heard of", promissory.TerminalError),
     ],
 )
 def test_a_recorded_failure_is_raised_as_its_kind(host: Any, kind: str, error: type[Exception]) -> None:

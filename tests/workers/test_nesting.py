@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oplog.errors import BadArguments, TerminalError
-from workers.nesting import NESTING_MAX, encode, nested_too_deep
-from workers.promises import Payload
-from workers.signature import hints_of, parameters_of, result_of
+from promissory.oplog.errors import BadArguments, TerminalError
+from promissory.workers.nesting import NESTING_MAX, encode, nested_too_deep
+from promissory.workers.promises import Payload
+from promissory.workers.signature import hints_of, parameters_of, result_of
 
 
 class Class:

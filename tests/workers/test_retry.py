@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.retry import RetryPolicy
+from promissory.workers.retry import RetryPolicy
 
 
 def test_pauses_double_up_to_the_greatest() -> None:

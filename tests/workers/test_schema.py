@@ -9,7 +9,7 @@ import attrs
 import msgspec
 import pytest
 
-from workers.schema import json_schema
+from promissory.workers.schema import json_schema
 
 Local = Annotated[datetime.datetime, msgspec.Meta(tz=False)]
 Zoned = Annotated[datetime.datetime, msgspec.Meta(tz=True, description="d")]

@@ -12,9 +12,9 @@ from attrs import define
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oplog.errors import BadArguments, BadHandler, TerminalError
-from oplog.ids import PromiseId, WorkerId
-from workers.signature import check_annotation, hints_of, parameters_of, result_of
+from promissory.oplog.errors import BadArguments, BadHandler, TerminalError
+from promissory.oplog.ids import PromiseId, WorkerId
+from promissory.workers.signature import check_annotation, hints_of, parameters_of, result_of
 
 
 @define

@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-import workers
+import promissory
+from promissory.workers.component import component_of
+from promissory.workers.machine.step import StepFailed
 from tests.workers.guests import History, Item, Mailer
-from workers.component import component_of
-from workers.step import StepFailed
 
 
-class Clumsy(workers.Worker):
-    @workers.handler
+class Clumsy(promissory.Worker):
+    @promissory.handler
     async def one(self) -> None:
         pass
 
-    @workers.handler
+    @promissory.handler
     async def wrong(self, what: str) -> Any:
-        history: Any = workers.worker(History, "u")
+        history: Any = promissory.worker(History, "u")
         match what:
             case "missing":
                 await history.add()
@@ -35,42 +35,42 @@ class Clumsy(workers.Worker):
             case "keyword":
                 await history.strict(1, 2)
             case "unencodable":
-                await workers.send(history.add, object())
+                await promissory.send(history.add, object())
             case "surrogate":
-                await workers.ask(history.total, "\ud800")
+                await promissory.ask(history.total, "\ud800")
             case "stub":
                 await history.add(history)
             case "no name":
-                workers.worker(History)
+                promissory.worker(History)
             case "long name":
-                workers.worker(History, "x" * 257)
+                promissory.worker(History, "x" * 257)
             case "name in vain":
-                workers.worker(Mailer, "x")
+                promissory.worker(Mailer, "x")
             case "function":
-                await workers.invoke_and_await("worker://history/u", "\ud800")
+                await promissory.invoke_and_await("worker://history/u", "\ud800")
             case "value":
-                await workers.invoke("worker://history/u", "add", object())
+                await promissory.invoke("worker://history/u", "add", object())
 
-    @workers.handler
+    @promissory.handler
     async def misuse(self, what: str) -> Any:
-        history: Any = workers.worker(History, "u")
+        history: Any = promissory.worker(History, "u")
         match what:
             case "query called":
                 await history.total()
             case "handler asked":
-                await workers.ask(history.add, Item("a"))
+                await promissory.ask(history.add, Item("a"))
             case "query sent":
-                await workers.send(history.total)
+                await promissory.send(history.total)
             case "own method":
-                await workers.send(self.one)
+                await promissory.send(self.one)
             case "function":
-                await workers.send_after(1, History.add, self, Item("a"))  # type: ignore[arg-type]
+                await promissory.send_after(1, History.add, self, Item("a"))  # type: ignore[arg-type]
             case "no worker":
-                workers.worker(Item, "x")  # type: ignore[type-var]
+                promissory.worker(Item, "x")  # type: ignore[type-var]
             case "naive time":
-                workers.schedule(datetime(2030, 1, 1), "worker://history/u", "add")
+                promissory.schedule(datetime(2030, 1, 1), "worker://history/u", "add")
             case "copied":
-                workers.run(print, history)
+                promissory.run(print, history)
             case "attribute":
                 history.nope()
             case "plain":
@@ -114,12 +114,12 @@ def test_what_cannot_be_called_is_a_call_error_at_once(host: Any, what: str, mes
 @pytest.mark.parametrize(
     ("what", "error", "message"),
     [
-        ("query called", TypeError, r"await workers\.ask\(stub\.total, \.\.\.\)"),
+        ("query called", TypeError, r"await promissory\.ask\(stub\.total, \.\.\.\)"),
         ("handler asked", TypeError, r"history\.add is a handler: call it"),
         ("query sent", TypeError, r"history\.total is a query: ask it"),
         ("own method", TypeError, r"'Clumsy\.one' is not taken from a stub"),
         ("function", TypeError, r"'History\.add' is not taken from a stub"),
-        ("no worker", TypeError, r"subclass of workers\.Worker"),
+        ("no worker", TypeError, r"subclass of promissory\.Worker"),
         ("naive time", ValueError, "no time zone"),
         ("copied", TypeError, r"<stub of history/u> cannot be copied"),
         ("attribute", AttributeError, "history has no handler or query 'nope'"),
@@ -141,9 +141,9 @@ def test_misuse_of_a_stub_says_what_to_write(make_host: Any, what: str, error: t
 
 def test_a_stub_shows_what_it_is() -> None:
     """Its attributes are the handlers and queries; it is neither copied nor pickled."""
-    stub: Any = workers.worker(History, "a/b")
+    stub: Any = promissory.worker(History, "a/b")
     assert repr(stub) == "<stub of history/a%2Fb>"
-    assert repr(workers.worker(Mailer)) == "<stub of mailer>"
+    assert repr(promissory.worker(Mailer)) == "<stub of mailer>"
     assert dir(stub) == ["add", "strict", "total"]
     assert repr(stub.add) == "history.add"
     for copied in (copy.copy, copy.deepcopy, pickle.dumps):
@@ -153,13 +153,13 @@ def test_a_stub_shows_what_it_is() -> None:
 
 def test_a_stub_made_outside_of_a_handler_calls_in_one_only() -> None:
     """To make a stub asks nothing of a host; to call does."""
-    stub = workers.worker(History, "u")
+    stub = promissory.worker(History, "u")
     for attempt in (
         lambda: stub.add(Item("a")),
-        lambda: workers.send(stub.add, Item("a")),
-        lambda: workers.send_after(1, stub.add, Item("a")),
-        lambda: workers.ask(stub.total),
-        lambda: workers.invoke("worker://history/u", "add"),
+        lambda: promissory.send(stub.add, Item("a")),
+        lambda: promissory.send_after(1, stub.add, Item("a")),
+        lambda: promissory.ask(stub.total),
+        lambda: promissory.invoke("worker://history/u", "add"),
     ):
         with pytest.raises(RuntimeError, match="outside of a handler"):
             attempt()
@@ -168,8 +168,8 @@ def test_a_stub_made_outside_of_a_handler_calls_in_one_only() -> None:
 def test_a_class_can_be_an_interface_only() -> None:
     """It says so, and what is subclassed from it does not."""
 
-    class Remote(workers.Worker, component="history", stub=True):
-        @workers.handler
+    class Remote(promissory.Worker, component="history", stub=True):
+        @promissory.handler
         async def add(self, item: Item) -> Item:
             raise NotImplementedError
 
@@ -185,9 +185,9 @@ def test_a_class_can_be_an_interface_only() -> None:
 def test_an_ephemeral_worker_needs_no_arguments() -> None:
     """Nobody could give them."""
 
-    class Needy(workers.Worker, ephemeral=True):
+    class Needy(promissory.Worker, ephemeral=True):
         server: str
         port: int = 25
 
-    with pytest.raises(workers.BadHandler, match=r"needy is ephemeral.* `server` a default"):
+    with pytest.raises(promissory.BadHandler, match=r"needy is ephemeral.* `server` a default"):
         component_of(Needy)

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from executor.cli import main
-from executor.frames import FrameReader, encode_frame
+from promissory.executor.cli import main
+from promissory.executor.protocol.frames import FrameReader, encode_frame
 
 
 class Peer:
@@ -109,7 +109,7 @@ def ask(run: Callable[..., Outcome], peer: Peer, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the output look like a wide terminal's, with colours."""
-    monkeypatch.setattr("executor.cli.output._on_terminal", lambda: True)
+    monkeypatch.setattr("promissory.executor.cli.output._on_terminal", lambda: True)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("TERM", "xterm-256color")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from executor.frames import encode_frame
+from promissory.executor.protocol.frames import encode_frame
 
 INVOCATION = "inv_1AAAA"
 ANNOUNCED = {"item": {"invocation": INVOCATION}}

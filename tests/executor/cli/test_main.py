@@ -191,7 +191,7 @@ def test_a_reader_that_has_seen_enough_is_no_error_message(peer: Any) -> None:
     os.close(reading)
     with os.fdopen(writing, "wb") as closed:
         found = subprocess.run(
-            [sys.executable, "-m", "executor", "components", "--json", "--socket", peer.path],
+            [sys.executable, "-m", "promissory", "components", "--json", "--socket", peer.path],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=closed,
             stderr=subprocess.PIPE,
@@ -204,10 +204,13 @@ def test_a_reader_that_has_seen_enough_is_no_error_message(peer: Any) -> None:
 
 def test_help_and_errors_of_the_command_line_load_nothing_heavy() -> None:
     """What a wrong option costs is typer alone: no event loop, no tables, no store."""
-    heavy = "anyio,trio,asyncio,rich,lmdb,structlog,attrs,cbor2,executor.client,executor.daemon"
+    heavy = (
+        "anyio,trio,asyncio,rich,lmdb,structlog,attrs,cbor2,promissory.executor.client,"
+        "promissory.executor.server.daemon,promissory.workers"
+    )
     code = f"""
 import sys
-from executor.cli import main
+from promissory.executor.cli import main
 assert main(["status", "--frob"]) == 2
 assert main(["--version"]) == 0
 print([name for name in {heavy!r}.split(",") if name in sys.modules])

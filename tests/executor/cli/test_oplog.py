@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from executor.frames import encode_frame
-from oplog.errors import NotFound, StoreFailed
+from promissory.executor.protocol.frames import encode_frame
+from promissory.oplog.errors import NotFound, StoreFailed
 
 ENTRIES: list[dict[str, Any]] = [
     {"index": 1, "kind": "Created", "timestamp": 1_767_323_045_000_006, "args": b"[]", "seed": "***"},
@@ -39,8 +39,8 @@ class Finding:
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """A stand-in for what reads the data directory, and the directory."""
     (tmp_path / "promissory-data").mkdir()
-    module = ModuleType("executor.offline")
-    monkeypatch.setitem(sys.modules, "executor.offline", module)
+    module = ModuleType("promissory.executor.cli.offline")
+    monkeypatch.setitem(sys.modules, "promissory.executor.cli.offline", module)
     return module
 
 
@@ -175,9 +175,9 @@ def test_serve_hands_over_to_the_daemon(run: Any, monkeypatch: pytest.MonkeyPatc
         calls.append(options)
         return 1 if options["modules"] else 0
 
-    module: Any = ModuleType("executor.daemon")
+    module: Any = ModuleType("promissory.executor.server.daemon")
     module.run = daemon_run
-    monkeypatch.setitem(sys.modules, "executor.daemon", module)
+    monkeypatch.setitem(sys.modules, "promissory.executor.server.daemon", module)
     (tmp_path / "p.toml").touch()
     given = ["--data", "d", "--socket", "s", "--no-http", "--config", "p.toml", "--log-level", "DEBUG"]
 

@@ -10,18 +10,18 @@ from typing import Any
 import msgspec
 import pytest
 
-import workers
+import promissory
+from promissory.workers.component import component_of
 from tests.app import App
 from tests.daemons import Daemons
-from workers.component import component_of
 
 
-class Ledger(workers.Worker, version=2):
-    @workers.handler
+class Ledger(promissory.Worker, version=2):
+    @promissory.handler
     async def book(self, amount: int, note: str = "") -> int:
         return amount
 
-    @workers.query
+    @promissory.query
     def total(self) -> int:
         return 0
 
@@ -93,8 +93,8 @@ def test_check_shows_what_differs(ask: Any, peer: Any, written: Path) -> None:
     assert (outcome.status, outcome.out) == (1, "")
     lines = outcome.err.splitlines()
     assert lines[:2] == ["--- stub.py", "+++ what is registered"]
-    assert '-class Ledger(workers.Worker, component="ledger", version=2, stub=True):' in lines
-    assert '+class Ledger(workers.Worker, component="ledger", version=3, stub=True):' in lines
+    assert '-class Ledger(promissory.Worker, component="ledger", version=2, stub=True):' in lines
+    assert '+class Ledger(promissory.Worker, component="ledger", version=3, stub=True):' in lines
     assert lines[-1] == (
         "promissory: stub.py does not match what is registered: write it with `promissory stub ledger -o stub.py`"
     )
@@ -143,7 +143,7 @@ def test_a_file_that_cannot_be_written_is_one_line(ask: Any, written: Path) -> N
 
 
 DESK = """
-import workers
+import promissory
 from attrs import define
 
 @define
@@ -151,17 +151,17 @@ class Paper:
     title: str
     pages: int = 1
 
-class Desk(workers.Worker):
-    @workers.handler
+class Desk(promissory.Worker):
+    @promissory.handler
     async def read(self, paper: Paper) -> Paper:
         return paper
 
-    @workers.handler
+    @promissory.handler
     async def wait(self) -> str:
-        return (await workers.await_promise(workers.create_promise())).decode()
+        return (await promissory.await_promise(promissory.create_promise())).decode()
 
-class Errand(workers.Worker, ephemeral=True):
-    @workers.handler
+class Errand(promissory.Worker, ephemeral=True):
+    @promissory.handler
     async def run(self, where: str) -> str:
         return where
 """

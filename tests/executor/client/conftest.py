@@ -12,8 +12,8 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from executor.client import Client, connect
-from executor.frames import FrameReader, encode_frame
+from promissory.executor.client import Client, connect
+from promissory.executor.protocol.frames import FrameReader, encode_frame
 
 HELLO = {"protocol": 1, "executor": "0.1.0"}
 

@@ -7,8 +7,8 @@ from typing import Any
 import anyio
 import pytest
 
-from executor.client import Client, Disconnected, connect
-from oplog.errors import (
+from promissory.executor.client import Client, Disconnected, connect
+from promissory.oplog.errors import (
     BadArguments,
     LimitReached,
     NotFound,
@@ -18,7 +18,7 @@ from oplog.errors import (
     PromissoryError,
     TerminalError,
 )
-from oplog.ids import ComponentId, OplogIndex, PromiseId, WorkerId
+from promissory.oplog.ids import ComponentId, OplogIndex, PromiseId, WorkerId
 
 INVOCATION = "inv_1AAAA"
 

@@ -11,10 +11,10 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-import executor.client.link
-from executor.client import Disconnected, connect
-from executor.frames import encode_frame
-from oplog.errors import (
+import promissory.executor.client.link
+from promissory.executor.client import Disconnected, connect
+from promissory.executor.protocol.frames import encode_frame
+from promissory.oplog.errors import (
     LimitReached,
 )
 
@@ -123,7 +123,7 @@ def test_who_does_not_greet_as_an_executor_is_refused(backend: str, path: str, g
 
 def test_who_does_not_greet_at_all_is_given_up(backend: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer that accepts and says nothing does not hang the client for ever."""
-    monkeypatch.setattr(executor.client.link, "HELLO_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(promissory.executor.client.link, "HELLO_SECONDS_MAX", 0.05)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(path)
         silent.listen()

@@ -7,9 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-import executor.client.link
-from executor.client import Client, Disconnected
-from executor.frames import encode_frame
+import promissory.executor.client.link
+from promissory.executor.client import Client, Disconnected
+from promissory.executor.protocol.frames import encode_frame
 
 
 def test_answers_in_any_order_reach_who_asked(converse: Any) -> None:
@@ -195,7 +195,7 @@ def test_requests_wait_while_too_much_is_unsent(converse: Any) -> None:
                 tasks.start_soon(one)
 
     converse(script, body)
-    assert peak <= executor.client.link.UNSENT_BYTES_MAX + 1_100_000
+    assert peak <= promissory.executor.client.link.UNSENT_BYTES_MAX + 1_100_000
 
 
 def test_many_requests_in_flight_all_come_back(converse: Any, echo: Any) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 import pytest
 
-from executor.client import Client, Disconnected, connect
-from oplog.errors import (
+from promissory.executor.client import Client, Disconnected, connect
+from promissory.oplog.errors import (
     NotFound,
 )
 

@@ -12,9 +12,8 @@ import httpx
 import pytest
 from attrs import field
 
-import executor.http
-import workers
-from executor.core import Executor
+import promissory
+from promissory.executor.turns.executor import Executor
 from tests.admin import serving
 
 
@@ -24,43 +23,43 @@ class Order:
     items: list[str]
 
 
-class Cart(workers.Worker):
+class Cart(promissory.Worker):
     orders: list[Order] = field(factory=list)
 
-    @workers.handler
+    @promissory.handler
     async def add(self, order: Order) -> int:
         self.orders.append(order)
         return len(self.orders)
 
-    @workers.handler
+    @promissory.handler
     async def put(self, name: str, count: int = 1) -> list[str]:
         return [name] * count
 
-    @workers.handler
+    @promissory.handler
     async def clear(self) -> None:
         self.orders.clear()
 
-    @workers.handler
+    @promissory.handler
     async def maybe(self, word: str | None = None) -> str | None:
         return word
 
-    @workers.handler
+    @promissory.handler
     async def fail(self, code: int) -> None:
-        raise workers.TerminalError("out of tea", code)
+        raise promissory.TerminalError("out of tea", code)
 
-    @workers.handler
+    @promissory.handler
     async def crash(self) -> None:
-        await workers.run(_boom)
+        await promissory.run(_boom)
 
-    @workers.handler
+    @promissory.handler
     async def wait(self) -> str:
-        return (await workers.await_promise(workers.create_promise())).decode()
+        return (await promissory.await_promise(promissory.create_promise())).decode()
 
-    @workers.handler
+    @promissory.handler
     async def run(self, word: str) -> str:
         return word
 
-    @workers.query
+    @promissory.query
     def all(self, most: int = 10) -> list[Order]:
         return self.orders[:most]
 
@@ -69,34 +68,34 @@ def _boom() -> None:
     raise RuntimeError("boom")
 
 
-class Approval(workers.Worker):
+class Approval(promissory.Worker):
     issued: list[str] = field(factory=list)
 
-    @workers.handler
+    @promissory.handler
     async def ask(self) -> dict[str, Any] | None:
-        awakeable, decision = workers.awakeable(dict[str, Any] | None)
+        awakeable, decision = promissory.awakeable(dict[str, Any] | None)
         self.issued.append(awakeable)
         return await decision
 
-    @workers.query
+    @promissory.query
     def ids(self) -> list[str]:
         return self.issued
 
 
-class Mailer(workers.Worker, ephemeral=True):
-    @workers.handler
+class Mailer(promissory.Worker, ephemeral=True):
+    @promissory.handler
     async def deliver(self, text: str) -> str:
         return text.upper()
 
-    @workers.handler
+    @promissory.handler
     async def ping(self) -> str:
         return "pong"
 
 
-class Broken(workers.Worker):
-    @workers.handler
+class Broken(promissory.Worker):
+    @promissory.handler
     async def go(self) -> None:
-        raise workers.NonDeterminismError("never twice the same")
+        raise promissory.NonDeterminismError("never twice the same")
 
 
 CLASSES = [Cart, Approval, Mailer, Broken]
@@ -115,12 +114,12 @@ async def client_of(application: Any, **more: Any) -> AsyncIterator[Http]:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Serve:
-    """A context manager that gives a client and the executor; its arguments are those of `executor.http.app`."""
+    """A context manager that gives a client and the executor; its arguments are those of `promissory.http.app`."""
 
     @asynccontextmanager
     async def open_served(**options: Any) -> AsyncIterator[tuple[Http, Executor]]:
         async with serving(tmp_path, CLASSES) as (running, path):
-            application = executor.http.app(path, **options)
+            application = promissory.http.app(path, **options)
             async with client_of(application) as client:
                 yield client, running
             application.close()

@@ -14,10 +14,9 @@ import trio.testing
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-import executor.http
-import workers
-from executor.frames import FrameReader, encode_frame
-from executor.listening import split_address
+import promissory
+from promissory.executor.http.listening import split_address
+from promissory.executor.protocol.frames import FrameReader, encode_frame
 from tests.admin import serving
 from tests.app import App
 from tests.daemons import Daemons
@@ -25,37 +24,37 @@ from tests.executor.http.conftest import CLASSES, Http, Serve, client_of
 from tests.executor.http.test_ingress import ORDER, refused
 
 
-class Keeper(workers.Worker):
+class Keeper(promissory.Worker):
     """Takes any JSON, at its creation and later."""
 
     seed: Any = None
     kept: Any = None
 
-    @workers.handler
+    @promissory.handler
     async def keep(self, value: Any) -> None:
         self.kept = value
 
 
-class Generous(workers.Worker):
+class Generous(promissory.Worker):
     """Has a default that no machine integer holds."""
 
-    @workers.handler
+    @promissory.handler
     async def most(self, limit: int = 2**64) -> int:
         return limit
 
 
-class Before(workers.Worker, component="changing"):
+class Before(promissory.Worker, component="changing"):
     """A component as it was."""
 
-    @workers.handler
+    @promissory.handler
     async def keep(self, value: Any, note: str = "") -> Any:
         return value
 
 
-class After(workers.Worker, component="changing"):
+class After(promissory.Worker, component="changing"):
     """The same with a parameter less."""
 
-    @workers.handler
+    @promissory.handler
     async def keep(self, value: Any) -> Any:
         return value
 
@@ -86,7 +85,7 @@ async def test_endless_delays_harm_nobody(http: Http, delay: str) -> None:
 async def test_arguments_of_workers_harm_nobody(tmp_path: Path, seed: str) -> None:
     """A worker can be created with any JSON and shown, and whoever waits on the same connection goes on waiting."""
     async with serving(tmp_path, [*CLASSES, Keeper]) as (_, path):
-        application = executor.http.app(path)
+        application = promissory.http.app(path)
         answers: list[Any] = []
         async with client_of(application) as http, trio.open_nursery() as nursery:
 
@@ -108,7 +107,7 @@ async def test_arguments_of_workers_harm_nobody(tmp_path: Path, seed: str) -> No
 async def test_defaults_of_parameters_harm_nobody(tmp_path: Path) -> None:
     """A handler may have any default that JSON can write: it can be called, and so can the other components."""
     async with serving(tmp_path, [*CLASSES, Generous]) as (_, path):
-        application = executor.http.app(path)
+        application = promissory.http.app(path)
         async with client_of(application) as http:
             assert (await http.post("/cart/c1/clear")).status_code == 200
             assert (await http.post("/generous/g/most")).json() == 2**64
@@ -118,7 +117,7 @@ async def test_defaults_of_parameters_harm_nobody(tmp_path: Path) -> None:
 async def test_nested_arguments_pause_nobody(tmp_path: Path) -> None:
     """However deep an argument is nested, it is refused at the door or its handler gets it: no worker pauses."""
     async with serving(tmp_path, [Keeper]) as (_, path):
-        application = executor.http.app(path)
+        application = promissory.http.app(path)
         async with client_of(application) as http:
             answers = {
                 depth: await http.post(f"/keeper/k{depth}/keep", content="[" * depth + "]" * depth)
@@ -137,7 +136,7 @@ async def test_nested_arguments_pause_nobody(tmp_path: Path) -> None:
 async def test_everybody_learns_that_the_executor_is_away(tmp_path: Path, method: str, path: str) -> None:
     """Without an executor all of those who ask at once are told 503, not that there are no components."""
     statuses: list[int] = []
-    async with client_of(executor.http.app(tmp_path / "nobody.sock")) as http, trio.open_nursery() as nursery:
+    async with client_of(promissory.http.app(tmp_path / "nobody.sock")) as http, trio.open_nursery() as nursery:
 
         async def ask() -> None:
             statuses.append((await http.request(method, path)).status_code)
@@ -165,7 +164,7 @@ async def test_who_gives_up_connecting_harms_nobody(tmp_path: Path) -> None:
             for message in reader.feed(bytes(data)):
                 await stream.send_all(encode_frame({"id": message["id"], "ok": {"version": "0"}}))
 
-    application = executor.http.app(tmp_path / "s")
+    application = promissory.http.app(tmp_path / "s")
     statuses: list[int] = []
     async with client_of(application) as http, trio.open_nursery() as nursery:
 
@@ -186,7 +185,7 @@ async def test_who_gives_up_connecting_harms_nobody(tmp_path: Path) -> None:
 
 async def test_arguments_are_read_by_what_is_served_now(tmp_path: Path) -> None:
     """After the executor came back with other code, the first call, too, reads its body by the new signature."""
-    application = executor.http.app(tmp_path / "data" / "admin.sock")
+    application = promissory.http.app(tmp_path / "data" / "admin.sock")
     async with client_of(application) as http:
         async with serving(tmp_path, [Before]):
             assert (await http.post("/changing/c/keep", json=["x"])).json() == "x"
@@ -200,15 +199,15 @@ async def test_unavailable_components_are_not_unknown(tmp_path: Path) -> None:
     """Of a remembered component that does not import, calls say so, and what it answered is found by its key."""
     module = tmp_path / "fleeting_module.py"
     module.write_text(
-        "import workers\n\n"
-        "class Fleeting(workers.Worker):\n"
-        "    @workers.handler\n"
+        "import promissory\n\n"
+        "class Fleeting(promissory.Worker):\n"
+        "    @promissory.handler\n"
         "    async def say(self) -> str:\n"
         "        return 'said'\n"
     )
     async with serving(tmp_path, CLASSES) as (running, path):
         running.registry.add_modules(["fleeting_module"], str(tmp_path))
-        application = executor.http.app(path)
+        application = promissory.http.app(path)
         async with client_of(application) as http:
             said = await http.post("/fleeting/f/say", headers={"idempotency-key": "k"})
             assert said.json() == "said"
@@ -218,7 +217,7 @@ async def test_unavailable_components_are_not_unknown(tmp_path: Path) -> None:
     module.unlink()
     async with serving(tmp_path, CLASSES) as (running, path):
         running.registry.load_remembered()
-        application = executor.http.app(path)
+        application = promissory.http.app(path)
         async with client_of(application) as http:
             call = await http.post("/fleeting/f/say")
             by_id = await http.get(f"/restate/invocation/{said.headers['x-restate-id']}/output")
@@ -245,7 +244,7 @@ async def test_completing_takes_no_other_kind_of_name(http: Http) -> None:
 async def test_mounted_below_a_parameter(tmp_path: Path, mounted: str) -> None:
     """The parameters of the path that it is mounted below are none of its own routes' parameters."""
     async with serving(tmp_path, CLASSES) as (_, path):
-        application = executor.http.app(path)
+        application = promissory.http.app(path)
         async with client_of(Starlette(routes=[Mount(mounted, app=application)])) as http:
             sent = await http.post("/7/mailer/deliver", json="x", headers={"idempotency-key": "k"})
             assert sent.status_code == 200

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from executor.http.delays import delay_us
-from executor.http.refusals import Refusal
+from promissory.executor.http.door.refusals import Refusal
+from promissory.executor.http.families.delays import delay_us
 
 SECOND = 1_000_000
 

@@ -14,9 +14,10 @@ import trio.testing
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-import executor.http
-from executor.http import bodies
-from executor.http.refusals import ClientGone, Refusal
+import promissory
+from promissory.executor.http.door import bodies
+from promissory.executor.http.door.refusals import ClientGone, Refusal
+from promissory.executor.operations.inspection import Inspection
 from tests.admin import serving
 from tests.executor.http.conftest import CLASSES, Http, Serve, client_of
 from tests.executor.http.test_ingress import refused
@@ -150,10 +151,10 @@ async def test_cors(served: Serve) -> None:
 async def test_mounted(tmp_path: Path) -> None:
     """The application works below a path of another one, names with slashes included."""
     async with serving(tmp_path, CLASSES) as (running, path):
-        application = executor.http.app(path)
+        application = promissory.http.app(path)
         async with client_of(Starlette(routes=[Mount("/durable/one", app=application)])) as http:
             assert (await http.post("/durable/one/cart/a%2Fb/clear")).status_code == 200
-            assert running.inspection.worker(running.registry.worker_id("cart/a%2Fb"))
+            assert Inspection(running.record, running.registry).worker(running.registry.worker_id("cart/a%2Fb"))
             assert (await http.get("/durable/one/v1/components/cart/workers/a%2Fb")).status_code == 200
             assert (await http.get("/durable/one/health")).status_code == 200
             assert (await http.get("/durable/one/openapi.json")).json()["servers"] == [{"url": "/durable/one"}]
@@ -164,7 +165,7 @@ async def test_mounted(tmp_path: Path) -> None:
 async def test_lifespan(tmp_path: Path) -> None:
     """A server may run its lifespan, and need not."""
     async with serving(tmp_path, CLASSES) as (_, path):
-        application = executor.http.app(path)
+        application = promissory.http.app(path)
         async with application.router.lifespan_context(application), client_of(application) as http:
             assert (await http.get("/health")).status_code == 200
 
@@ -173,8 +174,8 @@ def test_default_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a socket the environment names it, else it is that of the default data directory."""
     monkeypatch.delenv("PROMISSORY_SOCKET", raising=False)
     monkeypatch.delenv("PROMISSORY_DATA", raising=False)
-    assert str(executor.http._default_socket()) == "promissory-data/admin.sock"
+    assert str(promissory.http._default_socket()) == "promissory-data/admin.sock"
     monkeypatch.setenv("PROMISSORY_DATA", "/data")
-    assert str(executor.http._default_socket()) == "/data/admin.sock"
+    assert str(promissory.http._default_socket()) == "/data/admin.sock"
     monkeypatch.setenv("PROMISSORY_SOCKET", "/run/s")
-    assert str(executor.http._default_socket()) == "/run/s"
+    assert str(promissory.http._default_socket()) == "/run/s"

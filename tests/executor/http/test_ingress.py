@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from promissory.executor.operations.inspection import Inspection
 from tests.executor.http.conftest import Http, Serve
 
 ORDER = {"order_id": "7", "items": ["tea"]}
@@ -104,7 +105,7 @@ async def test_worker_names_are_decoded(served: Serve, path: str, name: str) -> 
     """The worker's segment is decoded after the path is cut, so a name may hold a slash."""
     async with served() as (http, running):
         assert (await http.post(f"/cart/{path}/add", json=ORDER)).status_code == 200
-        shown = running.inspection.worker(running.registry.worker_id(f"cart/{name}"))
+        shown = Inspection(running.record, running.registry).worker(running.registry.worker_id(f"cart/{name}"))
         assert shown["worker"] == f"cart/{name}"
 
 

@@ -10,9 +10,8 @@ import attrs
 import msgspec
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-import executor.http
-import workers
-from executor.http.openapi import document
+import promissory
+from promissory.executor.http.describe.openapi import document
 from tests.admin import serving
 from tests.executor.http.conftest import Http, Order, client_of
 
@@ -36,16 +35,16 @@ class Node:
     below: list[Node] = attrs.field(factory=list)
 
 
-class Shapes(workers.Worker):
-    @workers.handler
+class Shapes(promissory.Worker):
+    @promissory.handler
     async def draw(self, shape: Circle | Square, colour: Colour = Colour.RED) -> dict[str, Node]:
         return {}
 
-    @workers.handler
+    @promissory.handler
     async def grow(self, node: Node) -> Node:
         return node
 
-    @workers.query
+    @promissory.query
     def tree(self, depth: int | None = None) -> tuple[Node, int] | None:
         return None
 
@@ -90,7 +89,7 @@ async def test_the_document_is_valid(http: Http) -> None:
 async def test_any_annotation_has_its_place(tmp_path: Path) -> None:
     """Schemas with tags, unions and recursion are moved among the document's with all that they refer to."""
     async with serving(tmp_path, [Shapes]) as (running, path):
-        application = executor.http.app(path)
+        application = promissory.http.app(path)
         async with client_of(application) as http:
             made = (await http.get("/openapi.json")).json()
             check(made)
@@ -105,8 +104,8 @@ async def test_any_annotation_has_its_place(tmp_path: Path) -> None:
         application.close()
 
 
-class Late(workers.Worker):
-    @workers.handler
+class Late(promissory.Worker):
+    @promissory.handler
     async def go(self, order: Order) -> str:
         return order.order_id
 

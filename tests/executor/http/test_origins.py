@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from executor.http.origins import is_foreign
+from promissory.executor.http.door.origins import is_foreign
 
 PAGE = b"https://page.example"
 

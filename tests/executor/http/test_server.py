@@ -14,10 +14,11 @@ import trio
 import trio.testing
 import uvicorn
 
-import executor.http
-from executor.core import Executor
-from executor.http import connections, vigil
-from executor.http.connections import Connection
+import promissory
+from promissory.executor.http import connections
+from promissory.executor.http.connections import Connection
+from promissory.executor.http.upstream import hangups as vigil
+from promissory.executor.turns.executor import Executor
 from tests.admin import serving
 from tests.executor.http.conftest import CLASSES
 
@@ -27,7 +28,7 @@ async def listening(tmp_path: Path) -> AsyncIterator[tuple[Executor, int]]:
     """Serve the application on a port of its own, in a thread."""
     async with serving(tmp_path, CLASSES) as (running, path):
         config = uvicorn.Config(
-            executor.http.app(path),
+            promissory.http.app(path),
             http=Connection,
             ws="none",
             lifespan="off",

@@ -11,9 +11,10 @@ import pytest
 import trio
 import trio.testing
 
-import executor.http
-from executor.frames import FrameReader, encode_frame
-from executor.http import daemon, vigil
+import promissory
+from promissory.executor.http.upstream import hangups as vigil
+from promissory.executor.http.upstream import upstream as daemon
+from promissory.executor.protocol.frames import FrameReader, encode_frame
 from tests.admin import serving
 from tests.executor.http.conftest import CLASSES, Serve, client_of
 from tests.executor.http.test_ingress import refused
@@ -98,7 +99,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_who_hangs_up_is_not_waited_for(tmp_path: Path, quick: None) -> None:
     """When a client hangs up while it waits, the executor is told that nobody waits any more."""
-    application = executor.http.app(tmp_path / "s")
+    application = promissory.http.app(tmp_path / "s")
     async with peers(tmp_path / "s") as arrivals, trio.open_nursery() as nursery:
         gone, stays = Exchange(application, ATTACH), Exchange(application, ATTACH)
         nursery.start_soon(gone.run)
@@ -119,7 +120,7 @@ async def test_who_hangs_up_is_not_waited_for(tmp_path: Path, quick: None) -> No
 
 async def test_cancelled_requests_are_not_waited_for(tmp_path: Path) -> None:
     """A server that cancels a request has it forgotten, too."""
-    application = executor.http.app(tmp_path / "s")
+    application = promissory.http.app(tmp_path / "s")
     async with peers(tmp_path / "s") as arrivals, trio.open_nursery() as nursery:
         nursery.start_soon(Exchange(application, ATTACH).run)
         peer = await arrivals.receive()
@@ -133,7 +134,7 @@ async def test_cancelled_requests_are_not_waited_for(tmp_path: Path) -> None:
 
 async def test_answered_requests_leave_nothing(tmp_path: Path, quick: None) -> None:
     """After its answer nothing watches a request's client, and nothing is forgotten."""
-    application = executor.http.app(tmp_path / "s")
+    application = promissory.http.app(tmp_path / "s")
     async with peers(tmp_path / "s") as arrivals, trio.open_nursery() as nursery:
         exchange = Exchange(application, ATTACH)
         nursery.start_soon(exchange.run)
@@ -171,7 +172,7 @@ async def test_many_wait_on_few_connections(served: Serve, monkeypatch: pytest.M
 async def test_without_an_executor(tmp_path: Path) -> None:
     """Without an executor every family says 503; when it is back, the same application goes on."""
     path = tmp_path / "data" / "admin.sock"
-    application = executor.http.app(path)
+    application = promissory.http.app(path)
 
     async def check_away(http: Any) -> None:
         for route in ("/cart/c1/clear", "/promise/peek", "/restate/a/prom_1x/resolve"):
@@ -192,7 +193,7 @@ async def test_without_an_executor(tmp_path: Path) -> None:
 
 async def test_the_executor_goes_away_meanwhile(tmp_path: Path) -> None:
     """Who waits when the executor goes away is told 503."""
-    application = executor.http.app(tmp_path / "data" / "admin.sock")
+    application = promissory.http.app(tmp_path / "data" / "admin.sock")
     answers: list[Any] = []
     async with client_of(application) as http, trio.open_nursery() as nursery:
 

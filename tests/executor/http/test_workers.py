@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from oplog.ids import WorkerId, component_id
+from promissory.oplog.ids import WorkerId, component_id
 from tests.executor.http.conftest import Http
 
 ORDER = {"order_id": "7", "items": ["tea"]}

@@ -1,0 +1,270 @@
+"""What has been appended, durable or not yet: units go into a batch, batches into commits, and reads see them all.
+
+Three rules. A unit is appended without an await in between, so no batch is ever sealed inside one. Reads look at the
+batches that wait for their commit before they look at LMDB. Whatever leaves the executor registers with
+`when_durable` and leaves when the commit that holds its cause is done, or learns that it failed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from promissory.oplog import fold
+from promissory.oplog.codec import decode_entries, decode_entry, encode_entry
+from promissory.oplog.entries import Ended, Entry, SameAs, Settled
+from promissory.oplog.environment import Environment, prefix_end
+from promissory.oplog.errors import OplogCorrupt, StoreFailed
+from promissory.oplog.ids import OplogIndex, WorkerId
+from promissory.oplog.tables import PAIR, U64, PromiseRow, Table, WorkerRow, oplog_key, worker_id_key, worker_key
+
+_OPLOG, _WAITERS = Table.OPLOG, Table.WAITERS
+
+Durable = Callable[["StoreFailed | None"], None]
+"""Called once: with None when the commit is durable, with the error when it failed."""
+
+
+class Batch:
+    """What one commit will hold: whole units only."""
+
+    __slots__ = ("bytes_count", "callbacks", "changes", "entries_count", "is_awaited", "number", "waits")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.changes: dict[Table, dict[bytes, bytes | None]] = {table: {} for table in Table}
+        self.waits: dict[bytes, set[bytes]] = {}
+        """The keys of changed `WAITERS` rows by the promise they wait for."""
+        self.entries_count = 0
+        self.bytes_count = 0
+        self.callbacks: list[Durable] = []
+        self.is_awaited = False
+        """Whether somebody can go on only when it is durable."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit and nobody waits."""
+        return not self.callbacks and not any(self.changes.values())
+
+
+class Record:
+    """The oplogs of all workers and the tables computed from them, as appended.
+
+    Args:
+      environment: the durable store.
+      clock: the time in microseconds since 1970, UTC.
+    """
+
+    def __init__(self, environment: Environment, clock: Callable[[], int]) -> None:
+        self.environment = environment
+        self._clock = clock
+        self.wake: Callable[[], None] = lambda: None
+        """Has the committer look at the open batch."""
+        self.before_seal: Callable[[], None] = lambda: None
+        """Puts what is written once for a batch."""
+        self._last_now = 0
+        self.batch = Batch(1)
+        self.sealed: deque[Batch] = deque()
+        """Batches that wait for their commit or are in it, oldest first."""
+        self.entries_max = 4_096
+        self.bytes_max = 64 << 20
+        self.durable_number = 0
+        """The number of the last batch that is durable."""
+        self.commits_count = 0
+        self.appended_count = 0
+        last = environment.last_key(Table.WORKERS)
+        self._next_ordinal = 1 if last is None else U64.unpack(last)[0] + 1
+        self.entries_total = environment.count(Table.OPLOG)
+
+    def now(self) -> int:
+        """Return the time in microseconds: never less than the last time, or than a timestamp of a worker in memory."""
+        now = self._clock()
+        if now > self._last_now:
+            self._last_now = now
+        return self._last_now
+
+    # Reading.
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """Return a row as appended."""
+        changes = self.batch.changes[table]
+        if key in changes:
+            return changes[key]
+        for batch in reversed(self.sealed):
+            changes = batch.changes[table]
+            if key in changes:
+                return changes[key]
+        return self.environment.get(table, key)
+
+    def ordinal_of(self, worker_id: WorkerId) -> int | None:
+        """Return the ordinal of a worker that is or once was; None if there never was one."""
+        raw = self.get(Table.WORKER_IDS, worker_id_key(worker_id))
+        return None if raw is None else U64.unpack(raw)[0]
+
+    def worker_row(self, ordinal: int) -> WorkerRow | None:
+        """Return a worker's row, decoded anew."""
+        raw = self.get(Table.WORKERS, worker_key(ordinal))
+        if raw is None:
+            return None
+        row = WorkerRow.decode(ordinal, raw)
+        if row.last_timestamp > self._last_now:  # the clock was set back while nobody looked
+            self._last_now = row.last_timestamp
+        return row
+
+    def promise_row(self, ordinal: int, index: int) -> PromiseRow | None:
+        """Return the row of a promise or an invocation."""
+        raw = self.get(Table.PROMISES, oplog_key(ordinal, index))
+        return None if raw is None else PromiseRow.decode(raw)
+
+    def entry(self, ordinal: int, index: int) -> Entry:
+        """Return one entry.
+
+        Raises:
+          OplogCorrupt: it is missing or not what was written.
+        """
+        key = oplog_key(ordinal, index)
+        raw = self.get(Table.OPLOG, key)
+        if raw is None:
+            raise OplogCorrupt(f"entry {index} is missing", index=index)
+        try:
+            return decode_entry(key, raw)
+        except OplogCorrupt as error:
+            error.index = index
+            error.message = f"entry {index}: {error.message}"
+            raise
+
+    def entries(self, ordinal: int, first: int, last: int) -> list[Entry]:
+        """Return a worker's entries from `first` to `last`, both included, each `Ended` with its outcome in place.
+
+        Raises:
+          OplogCorrupt: one of them is missing or not what was written.
+        """
+        count = last - first + 1
+        rows = self.environment.read_run(_OPLOG, oplog_key(ordinal, first), count)
+        decoded: tuple[list[Entry], Sequence[int]] | None = None
+        # The right number of rows and the right last one: no index is missing, and all are durable.
+        if len(rows) == count and rows[-1][0] == oplog_key(ordinal, last):
+            decoded = decode_entries(rows)
+        if decoded is None:
+            decoded = [self.entry(ordinal, index) for index in range(first, last + 1)], range(count)
+        found, same = decoded
+        for at in same:
+            entry = found[at]
+            if type(entry) is Ended:
+                found[at] = self.outcome(ordinal, entry)
+        return found
+
+    def waiters(self, ordinal: int, index: int, limit: int) -> list[tuple[int, int]]:
+        """Return at most `limit` waits for a promise, as (waiter's ordinal, its `Started`), in key order."""
+        prefix = oplog_key(ordinal, index)
+        # What was made in the batch at hand is waited for in that batch only.
+        if self.batch.changes[_OPLOG].get(prefix) is not None and prefix not in self.batch.waits:
+            return []
+        batches = [batch for batch in (*self.sealed, self.batch) if prefix in batch.waits]
+        changed = {key: batch.changes[Table.WAITERS][key] for batch in batches for key in batch.waits[prefix]}
+        keys = [
+            key
+            for key, _ in self.environment.read(Table.WAITERS, prefix, prefix_end(prefix), limit + len(changed))
+            if key not in changed
+        ]
+        if changed:
+            keys = sorted([*keys, *(key for key, row in changed.items() if row is not None)])
+        return [PAIR.unpack_from(key, 16) for key in keys[:limit]]
+
+    def outcome(self, ordinal: int, ended: Ended) -> Ended:
+        """Return an `Ended` with its outcome in place, where it refers to another entry."""
+        if type(ended.outcome) is not SameAs:
+            return ended
+        source = self.entry(ordinal, ended.outcome.index)
+        if not isinstance(source, Settled):
+            raise OplogCorrupt(f"entry {ended.outcome.index} has no outcome", index=ended.outcome.index)
+        return Ended(ended.timestamp, ended.start, source.outcome)
+
+    # Appending.
+
+    def new_ordinal(self) -> int:
+        """Return an ordinal that no worker has."""
+        self._next_ordinal += 1
+        return self._next_ordinal - 1
+
+    def put(self, table: Table, key: bytes, row: bytes | None) -> None:
+        """Change one row as part of the unit being appended."""
+        batch = self.batch
+        batch.changes[table][key] = row
+        if table is _WAITERS:
+            batch.waits.setdefault(key[:16], set()).add(key)
+
+    def append(self, row: WorkerRow, entry: Entry, start: Entry | None = None) -> OplogIndex:
+        """Append an entry to its worker's oplog and fold it into the tables; `end_unit` makes it whole.
+
+        Args:
+          row: the worker's row; changed in place.
+          entry: what to append.
+          start: the entry that an `Ended`, `Abandoned`, `Completed`, `Settled` or `Deleted` refers to.
+
+        Returns:
+          The entry's index.
+        """
+        index = row.last + 1
+        key = oplog_key(row.ordinal, index)
+        record = encode_entry(key, entry)
+        fold.apply(row, index, entry, start, self.ordinal_of, self.put)
+        batch = self.batch
+        batch.changes[_OPLOG][key] = record
+        batch.entries_count += 1
+        self.appended_count += 1
+        batch.bytes_count += len(record)
+        return OplogIndex(index)
+
+    def end_unit(self) -> None:
+        """Close a unit: the batch may be sealed after it, and `wake` gets it committed."""
+        batch = self.batch
+        if batch.entries_count >= self.entries_max or batch.bytes_count >= self.bytes_max:
+            self.seal()
+        self.wake()
+
+    def when_durable(self, callback: Durable, number: int | None = None, *, hurries: bool = True) -> None:
+        """Call `callback` when everything appended so far (or batch `number`) is durable: at once if it is.
+
+        Args:
+          callback: gets None, or the error when the commit failed.
+          number: a batch's number; the default is the newest batch that holds anything.
+          hurries: whether somebody waits for it; else the commit may be put off a little, to be shared.
+        """
+        if number is None:
+            number = self.batch.number if not self.batch.is_empty else self.batch.number - 1
+        if number <= self.durable_number:
+            callback(None)
+            return
+        batch = next((sealed for sealed in self.sealed if sealed.number == number), self.batch)
+        batch.callbacks.append(callback)
+        if hurries and not batch.is_awaited:
+            batch.is_awaited = True
+            self.wake()
+
+    # Committing.
+
+    def seal(self) -> None:
+        """Close the open batch, if it holds anything, and open the next."""
+        if not self.batch.is_empty:
+            self.before_seal()
+            self.sealed.append(self.batch)
+            self.batch = Batch(self.batch.number + 1)
+
+    def committed(self, batch: Batch) -> None:
+        """Account for the oldest sealed batch, now durable, and tell those who waited."""
+        self.sealed.popleft()
+        self.durable_number = batch.number
+        self.commits_count += 1
+        self.entries_total += batch.entries_count
+        for callback in batch.callbacks:
+            callback(None)
+
+    def failed(self, error: StoreFailed) -> None:
+        """Drop everything that is not durable and tell those who waited for it."""
+        dropped = [*self.sealed, self.batch]
+        self.sealed.clear()
+        self.durable_number = self.batch.number
+        self.batch = Batch(self.batch.number + 1)
+        for batch in dropped:
+            for callback in batch.callbacks:
+                callback(error)

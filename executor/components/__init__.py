@@ -1,0 +1,1 @@
+"""The components that an executor serves: imported, registered, remembered, found by name."""

@@ -1,0 +1,156 @@
+"""Deleting a worker: one unit that ends everybody's waits for it, takes back its own, and leaves its `Removed`.
+
+An ephemeral worker's name is never used again, so it leaves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from promissory.executor.commits.record import Record
+from promissory.executor.hostcalls.asks import Asks
+from promissory.executor.hostcalls.calls import Calls
+from promissory.executor.hostcalls.effects import Effects
+from promissory.executor.hostcalls.promises import Promises
+from promissory.executor.residents.residents import Activation, Residents
+from promissory.executor.residents.watchers import DELETED, Watchers
+from promissory.oplog import entries as e
+from promissory.oplog.environment import ordinal_range
+from promissory.oplog.errors import OplogCorrupt, PromiseDeleted
+from promissory.oplog.fold import deadline, is_promise, key_of, put_waiter, sleep_key
+from promissory.oplog.ids import OplogIndex
+from promissory.oplog.tables import (
+    PAIR,
+    Table,
+    ephemeral_key,
+    oplog_key,
+    timer_key,
+    waiter_key,
+    worker_id_key,
+    worker_key,
+)
+
+
+class Deletion:
+    """Deletes workers, whatever state they are in."""
+
+    def __init__(
+        self,
+        record: Record,
+        residents: Residents,
+        promises: Promises,
+        watchers: Watchers,
+        effects: Effects,
+        calls: Calls,
+        asks: Asks,
+    ) -> None:
+        self._record = record
+        self._residents = residents
+        self._promises = promises
+        self._watchers = watchers
+        self._effects = effects
+        self._calls = calls
+        self._asks = asks
+
+    def delete(self, activation: Activation, by: str) -> None:
+        """End a worker's life as a unit: `Removed` stays, so no index is ever used twice; the rest goes.
+
+        The next life begins at the index after it. Of an ephemeral worker nothing stays.
+        """
+        record, ordinal, life = self._record, activation.ordinal, activation.row.life
+        last = activation.row.last
+        activation.unload()
+        readable = list(self._readable(ordinal, life, last))
+        settleable = self._forget_entries(activation, readable)
+        for table in (Table.PROMISES, Table.IDEMPOTENCY):
+            first, end = ordinal_range(ordinal)
+            for key, _ in record.environment.scan(table, first, end):
+                record.put(table, key, None)
+        for index in range(life, last + 1):
+            record.put(Table.OPLOG, oplog_key(ordinal, index), None)
+        for index in settleable:
+            self._wake_all(activation, index)
+        invocations = [(index, entry) for index, entry in readable if type(entry) is e.Invoked]
+        for _, invoked in invocations:
+            self._calls.completed(invoked, DELETED)
+        ephemeral = next((entry for _, entry in invocations if entry.retention_us is not None), None)
+        if ephemeral is None:
+            self._residents.append(activation, e.Removed(record.now(), activation.row.worker_id, by))
+        else:
+            self._leave_nothing(activation, ephemeral)
+        self._residents.end_unit()
+        self._watchers.fail(ordinal, PromiseDeleted(f"worker {activation.path} was deleted", 410), lambda _: True)
+
+    def _leave_nothing(self, activation: Activation, invoked: e.Invoked) -> None:
+        row, put = activation.row, self._record.put
+        worker_id = row.worker_id
+        if row.next_attempt:
+            put(Table.TIMERS, timer_key(row.next_attempt, row.ordinal, 0), None)
+        put(Table.WORKER_IDS, ephemeral_key(worker_id.component_id, key_of(0, invoked)[8:]), None)
+        put(Table.WORKER_IDS, worker_id_key(worker_id), None)
+        put(Table.WORKERS, worker_key(activation.ordinal), None)
+        put(Table.RUNNABLE, oplog_key(activation.ordinal, 0), None)
+        self._residents.forget(activation)
+
+    def _forget_entries(self, activation: Activation, entries: Iterable[tuple[int, e.Entry]]) -> list[int]:
+        """Take back the rows that entries of this life had made; return its promises and invocations."""
+        record, row = self._record, activation.row
+        settleable = []
+        for index, entry in entries:
+            if is_promise(entry):
+                settleable.append(index)
+                with suppress(OplogCorrupt):
+                    due = deadline(entry)  # type: ignore[arg-type]
+                    if due is not None:
+                        record.put(Table.TIMERS, timer_key(due, row.ordinal, index), None)
+            elif type(entry) is e.Invoked:
+                settleable.append(index)
+                record.put(Table.IDEMPOTENCY, key_of(row.ordinal, entry), None)
+                if entry.due is not None:
+                    record.put(Table.TIMERS, timer_key(entry.due, row.ordinal, index), None)
+            elif type(entry) is e.Completed:
+                self._forget_expiry(row.ordinal, index, entry)
+            elif type(entry) is e.Started:
+                request = entry.request
+                if type(request) is e.AwaitPromise:
+                    put_waiter(row, index, request, record.ordinal_of, record.put, None)
+                elif type(request) is e.Sleep:
+                    record.put(Table.TIMERS, sleep_key(row.ordinal, index, entry), None)
+                elif type(request) is e.Run:
+                    self._effects.abandon(row.ordinal, index)
+                elif type(request) is e.Ask:
+                    self._asks.forget(row.ordinal, index)
+                elif type(request) is e.Call:
+                    record.put(Table.PROMISES, oplog_key(row.ordinal, index), None)
+        for index in settleable:
+            record.put(Table.PROMISES, oplog_key(row.ordinal, index), None)
+        return settleable
+
+    def _forget_expiry(self, ordinal: int, index: int, completed: e.Completed) -> None:
+        try:
+            invoked = self._record.entry(ordinal, completed.invocation)
+        except OplogCorrupt:
+            return
+        if type(invoked) is e.Invoked and invoked.retention_us is not None:
+            due = completed.timestamp + invoked.retention_us
+            self._record.put(Table.TIMERS, timer_key(due, ordinal, index), None)
+
+    def _readable(self, ordinal: int, life: int, last: int) -> Iterator[tuple[int, e.Entry]]:
+        """Iterate over the entries that can be read: a corrupt one must not keep its worker from being deleted."""
+        for index in range(life, last + 1):
+            try:
+                yield index, self._record.entry(ordinal, index)
+            except OplogCorrupt:
+                continue
+
+    def _wake_all(self, activation: Activation, index: int) -> None:
+        record = self._record
+        record.put(Table.RUNNABLE, PAIR.pack(activation.ordinal, index), None)
+        while waiters := record.waiters(activation.ordinal, index, 256):
+            for ordinal, start in waiters:
+                waiter = self._residents.get(ordinal)
+                if waiter is None:
+                    record.put(Table.WAITERS, waiter_key(activation.ordinal, index, ordinal, start), None)
+                else:
+                    self._residents.deliver(waiter, e.Ended(record.now(), OplogIndex(start), DELETED))

@@ -1,0 +1,1 @@
+"""The gateway's way to the executor: shared connections, what is served, and clients that hang up."""

@@ -1,0 +1,44 @@
+"""Something that one request does and others wait for, since they need the same."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import anyio
+
+from promissory.executor.http.door.refusals import AdminError
+
+
+class Attempt:
+    """One try: done, failed, or given up, if whoever made it was cancelled; made in a `with` block."""
+
+    def __init__(self) -> None:
+        self._ended = anyio.Event()
+        self._is_done = False
+        self._error: AdminError | None = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._is_done = error is None
+        self._error = error if isinstance(error, AdminError) else None
+        self._ended.set()
+
+    async def ended(self) -> None:
+        """Wait until it has ended, however it did."""
+        await self._ended.wait()
+
+    async def is_done(self) -> bool:
+        """Wait until it has ended, and return whether it was done; if not, whoever waits must make another.
+
+        Raises:
+          AdminError: it failed.
+        """
+        await self._ended.wait()
+        if self._error is not None:
+            # One of its own for each who waits: they would all add to one's traceback.
+            raise AdminError(self._error.code, self._error.message)
+        return self._is_done

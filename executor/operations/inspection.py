@@ -1,0 +1,376 @@
+"""What is listed and shown: read from durable snapshots, so nothing is seen before it is durable."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import msgspec
+
+from promissory.executor.commits.record import Record
+from promissory.executor.components.registry import Registry
+from promissory.oplog.codec import decode_entry
+from promissory.oplog.entries import Completed, Created, Errored, Failure, Invoked, Outcome, Value
+from promissory.oplog.environment import ordinal_range
+from promissory.oplog.errors import BadArguments, NotFound, OplogCorrupt, PromiseDeleted, PromiseRejected
+from promissory.oplog.ids import InvocationId, OplogIndex, PromiseId, WorkerId
+from promissory.oplog.render import render, rfc3339
+from promissory.oplog.tables import (
+    PAIR,
+    U64,
+    PromiseKind,
+    PromiseRow,
+    PromiseState,
+    Table,
+    WorkerRow,
+    oplog_key,
+    worker_id_key,
+    worker_key,
+)
+from promissory.workers.component import Component
+
+WORKER_STATUSES = ("running", "suspended", "idle", "retrying", "paused", "interrupted")
+PROMISE_STATES = ("pending", "resolved", "rejected", "deleted")
+INVOCATION_STATUSES = ("scheduled", "pending", "running", "completed", "failed")
+
+
+_TIME_CHARACTERS = 13
+"""The characters of a UUIDv7 that hold its time."""
+
+
+class Inspection:
+    """Rows for people and scripts, as maps of the admin protocol.
+
+    Lists that look at more rows than they are asked for give None for each of the others, so that whoever goes through
+    one can let others have their turn.
+    """
+
+    def __init__(self, record: Record, registry: Registry) -> None:
+        self._env = record.environment
+        self._registry = registry
+        self._components: dict[Component, dict[str, Any]] = {}
+        """What is shown of components: their schemas take milliseconds to make."""
+
+    # Workers.
+
+    def worker(self, worker_id: WorkerId) -> dict[str, Any]:
+        """Return all that is known of one worker.
+
+        Raises:
+          NotFound: there is no such worker.
+        """
+        row = self._row(worker_id)
+        shown = self._worker_map(row)
+        created = self._entry(row.ordinal, row.life)
+        if isinstance(created, Created):
+            shown["component_version"] = created.component_version
+            shown["env"] = created.env
+            shown["args"] = msgspec.json.decode(created.args)
+            if created.parent is not None:
+                shown["parent"] = self._registry.path_of(created.parent)
+        if row.scheduled:
+            shown["scheduled"] = list(self._scheduled(row))
+        errored = self._entry(row.ordinal, row.errored) if row.errored else None
+        if isinstance(errored, Errored):
+            shown["error"] = errored.error
+            shown["traceback"] = errored.traceback
+            shown["attempt"] = errored.attempt
+            if errored.next_attempt is not None:
+                shown["next_attempt_at"] = rfc3339(errored.next_attempt)
+        return shown
+
+    def _scheduled(self, row: WorkerRow) -> Iterator[dict[str, Any]]:
+        """Iterate over the invocations of a worker whose time has not come."""
+        for key, raw in self._env.scan(Table.PROMISES, *ordinal_range(row.ordinal)):
+            if PromiseRow.decode(raw).state is PromiseState.SCHEDULED:
+                index = OplogIndex(PAIR.unpack(key)[1])
+                invoked = self._entry(row.ordinal, index)
+                if isinstance(invoked, Invoked) and invoked.due is not None:
+                    invocation = str(InvocationId(row.worker_id, index))
+                    yield {"invocation": invocation, "function": invoked.function, "due": rfc3339(invoked.due)}
+
+    def workers(
+        self, status: str | None = None, component: str | None = None, name: str = "", after: WorkerId | None = None
+    ) -> Iterator[dict[str, Any] | None]:
+        """Iterate over the workers, by age.
+
+        Args:
+          status: only those with this one.
+          component: only those of this one, given by name or id.
+          name: only those whose names begin so.
+          after: only those younger than this one, which may have been deleted.
+
+        Raises:
+          BadArguments: there is no such status.
+          NotFound: there never was such a worker to go on from.
+        """
+        _check("status", status, WORKER_STATUSES)
+        wanted = None if component is None else self._registry.worker_id(f"{component}/-").component_id
+        first = b""
+        if after is not None:
+            last = self._trace(after)
+            first = (yield from self._place(after)) if last is None else worker_key(last.ordinal + 1)
+        for key, raw in self._env.scan(Table.WORKERS, first):
+            row = WorkerRow.decode(U64.unpack(key)[0], raw)
+            if (
+                row.life
+                and (wanted is None or row.worker_id.component_id == wanted)
+                and row.worker_id.worker_name.startswith(name)
+                and (status is None or row.status == status)
+            ):
+                yield self._worker_map(row)
+            else:
+                yield None
+
+    def _row(self, worker_id: WorkerId) -> WorkerRow:
+        row = self._trace(worker_id)
+        if row is None or not row.life:
+            raise self._unknown(worker_id)
+        return row
+
+    def _trace(self, worker_id: WorkerId) -> WorkerRow | None:
+        """Return the row of a worker; a deleted one keeps its own, only an ephemeral one leaves nothing."""
+        raw = self._env.get(Table.WORKER_IDS, worker_id_key(worker_id))
+        ordinal = None if raw is None else U64.unpack(raw)[0]
+        row = None if ordinal is None else self._env.get(Table.WORKERS, worker_key(ordinal))
+        return None if row is None or ordinal is None else WorkerRow.decode(ordinal, row)
+
+    def _unknown(self, worker_id: WorkerId) -> NotFound:
+        return NotFound(f"there is no worker {self._registry.path_of(worker_id)}")
+
+    def _place(self, gone: WorkerId) -> Generator[None, None, bytes]:
+        """Find where those begin that are younger than an ephemeral worker of which nothing is left.
+
+        Its name begins with the time of its creation. Those of the same millisecond may be older: they come again.
+
+        Raises:
+          NotFound: there never was such a worker.
+        """
+        component, name = self._registry.by_id(gone.component_id), gone.worker_name
+        if component is None or not component.ephemeral or not _is_uuid7(name):
+            raise self._unknown(gone)
+        first = b""
+        for key, raw in self._env.scan(Table.WORKERS):
+            yield None
+            ordinal = U64.unpack(key)[0]
+            other = WorkerRow.decode(ordinal, raw).worker_id
+            if other.component_id == gone.component_id:
+                if other.worker_name[:_TIME_CHARACTERS] >= name[:_TIME_CHARACTERS]:
+                    break
+                first = worker_key(ordinal + 1)
+        return first
+
+    def _worker_map(self, row: WorkerRow) -> dict[str, Any]:
+        shown: dict[str, Any] = {
+            "worker": self._registry.path_of(row.worker_id),
+            "status": row.status,
+            "last_index": row.last,
+            "pending_invocations": row.pending + row.scheduled,
+            "created_at": rfc3339(row.created_at),
+        }
+        if row.errored:
+            try:
+                errored = self._entry(row.ordinal, row.errored)
+            except OplogCorrupt as error:
+                shown["last_error"] = str(error)
+            else:
+                if isinstance(errored, Errored):
+                    shown["last_error"] = errored.error
+        return shown
+
+    def _entry(self, ordinal: int, index: int) -> Any:
+        key = oplog_key(ordinal, index)
+        raw = self._env.get(Table.OPLOG, key)
+        return None if raw is None else decode_entry(key, raw)
+
+    # Promises.
+
+    def promises(
+        self, state: str | None, component: str | None = None, after: PromiseId | None = None
+    ) -> Iterator[dict[str, Any] | None]:
+        """Iterate over the promises that were created as such, worker by worker.
+
+        Args:
+          state: only those in this one.
+          component: only those of workers of this one, given by name or id.
+          after: only those that follow this one, which may have been deleted.
+
+        Raises:
+          BadArguments: there is no such state.
+          NotFound: there never was such a promise to go on from.
+        """
+        _check("state", state, PROMISE_STATES)
+        wanted = None if component is None else self._registry.worker_id(f"{component}/-").component_id
+        first = b"" if after is None else (yield from self._after(after))
+        owner: WorkerRow | None = None
+        for key, raw in self._env.scan(Table.PROMISES, first):
+            ordinal, index = PAIR.unpack(key)
+            row = PromiseRow.decode(raw)
+            name = row.state.name.lower()
+            if row.kind is not PromiseKind.PROMISE or (state is not None and name != state):
+                yield None
+                continue
+            if owner is None or owner.ordinal != ordinal:
+                worker = self._env.get(Table.WORKERS, worker_key(ordinal))
+                owner = None if worker is None else WorkerRow.decode(ordinal, worker)
+            if owner is not None and (wanted is None or owner.worker_id.component_id == wanted):
+                path = self._registry.path_of(owner.worker_id)
+                yield {"promise": f"{path}/{index}", "state": name, "created_at": rfc3339(row.created_at)}
+            else:
+                yield None
+
+    def _after(self, promise: PromiseId) -> Generator[None, None, bytes]:
+        """Find where the promises that follow one begin.
+
+        Raises:
+          NotFound: its worker has not come to its index, or never was.
+        """
+        row = self._trace(promise.worker_id)
+        if row is None:
+            return (yield from self._place(promise.worker_id))
+        if promise.oplog_idx > row.last:
+            raise NotFound(f"there is no promise {self._registry.path_of(promise.worker_id)}/{promise.oplog_idx}")
+        return oplog_key(row.ordinal, promise.oplog_idx + 1)
+
+    # Invocations.
+
+    def invocation(self, invocation: InvocationId) -> dict[str, Any]:
+        """Return what is known of one invocation.
+
+        Raises:
+          NotFound: there is no such invocation.
+        """
+        row = self._row(invocation.worker_id)
+        raw = self._env.get(Table.PROMISES, oplog_key(row.ordinal, invocation.oplog_idx))
+        promise = None if raw is None else PromiseRow.decode(raw)
+        if promise is None or promise.kind is not PromiseKind.INVOCATION:
+            raise NotFound(f"there is no invocation {invocation}")
+        return self._invocation_map(row, invocation.oplog_idx, promise)
+
+    def invocations(self, worker_id: WorkerId | None, status: str | None) -> Iterator[dict[str, Any] | None]:
+        """Iterate over the invocations of one worker, or of all.
+
+        Raises:
+          NotFound: there is no such worker.
+          BadArguments: there is no such status.
+        """
+        _check("status", status, INVOCATION_STATUSES)
+        first, end = (b"", None) if worker_id is None else ordinal_range(self._row(worker_id).ordinal)
+        row: WorkerRow | None = None
+        for key, raw in self._env.scan(Table.PROMISES, first, end):
+            ordinal, index = PAIR.unpack(key)
+            promise = PromiseRow.decode(raw)
+            if promise.kind is not PromiseKind.INVOCATION:
+                yield None
+                continue
+            if row is None or row.ordinal != ordinal:
+                worker = self._env.get(Table.WORKERS, worker_key(ordinal))
+                row = None if worker is None else WorkerRow.decode(ordinal, worker)
+            if row is not None and (status is None or _invocation_status(row, index, promise) == status):
+                yield self._invocation_map(row, index, promise)
+            else:
+                yield None
+
+    def _invocation_map(self, row: WorkerRow, index: int, promise: PromiseRow) -> dict[str, Any]:
+        invoked = self._entry(row.ordinal, index)
+        if not isinstance(invoked, Invoked):
+            raise OplogCorrupt(f"entry {index} is not an Invoked", index=index)
+        shown: dict[str, Any] = {
+            "invocation": str(InvocationId(row.worker_id, OplogIndex(index))),
+            "worker": self._registry.path_of(row.worker_id),
+            "function": invoked.function,
+            "status": _invocation_status(row, index, promise),
+            "key": invoked.key,
+            "created_at": rfc3339(promise.created_at),
+        }
+        if invoked.caller is not None:
+            shown["caller"] = self._registry.path_of(invoked.caller)
+        if invoked.due is not None:
+            shown["due"] = rfc3339(invoked.due)
+        if promise.state is PromiseState.REJECTED:
+            completed = self._entry(row.ordinal, promise.outcome)
+            if isinstance(completed, Completed) and isinstance(completed.outcome, Failure):
+                shown["error"] = completed.outcome.message
+        return shown
+
+    # Oplogs.
+
+    def last_index(self, worker_id: WorkerId) -> int:
+        """Return the last durable index of a worker.
+
+        Raises:
+          NotFound: there is no such worker.
+        """
+        return self._row(worker_id).last
+
+    def oplog(self, worker_id: WorkerId, first: int) -> Iterator[dict[str, Any]]:
+        """Iterate over a worker's durable entries from an index on.
+
+        Raises:
+          NotFound: there is no such worker.
+          OplogCorrupt: an entry cannot be read.
+        """
+        start, end = ordinal_range(self._row(worker_id).ordinal, first)
+        for key, raw in self._env.scan(Table.OPLOG, start, end):
+            yield render(OplogIndex(PAIR.unpack(key)[1]), decode_entry(key, raw))
+
+    # Components.
+
+    def components(self) -> list[dict[str, Any]]:
+        """Return the available components with the JSON Schemas of their handlers."""
+        return [self._component_map(component) for component in self._registry.components()]
+
+    def _component_map(self, component: Component) -> dict[str, Any]:
+        shown = self._components.get(component)
+        if shown is None:
+            shown = self._components[component] = {
+                "component": component.name,
+                "id": str(WorkerId(component.id, "-")).partition("/")[0],
+                "version": component.version,
+                "ephemeral": component.ephemeral,
+                "handlers": [
+                    {
+                        "name": handler.name,
+                        "kind": handler.kind,
+                        "parameters": handler.parameters_schema(),
+                        "result": handler.result_schema(),
+                    }
+                    for handler in component.handlers.values()
+                ],
+            }
+        return shown
+
+
+def outcome_map(path: str, state: PromiseState, outcome: Outcome | None) -> dict[str, Any]:
+    """Return a promise and its outcome, as `promise show` prints it."""
+    shown: dict[str, Any] = {"promise": path, "state": state.name.lower()}
+    if isinstance(outcome, Value):
+        shown["data"] = outcome.data or b""
+    elif isinstance(outcome, Failure):
+        shown["error"] = outcome.message
+        if outcome.kind not in (PromiseRejected.kind, PromiseDeleted.kind):
+            shown["kind"], shown["code"] = outcome.kind, outcome.code
+    return shown
+
+
+def _invocation_status(row: WorkerRow, index: int, promise: PromiseRow) -> str:
+    if promise.state is PromiseState.RESOLVED:
+        return "completed"
+    if promise.state in (PromiseState.REJECTED, PromiseState.DELETED):
+        return "failed"
+    if promise.state is PromiseState.SCHEDULED:
+        return "scheduled"
+    return "running" if row.running == index else "pending"
+
+
+def _is_uuid7(name: str) -> bool:
+    try:
+        return uuid.UUID(name).version == 7 and str(uuid.UUID(name)) == name
+    except ValueError:
+        return False
+
+
+def _check(what: str, value: str | None, known: tuple[str, ...]) -> None:
+    if value is not None and value not in known:
+        raise BadArguments(f"{what} {value!r} is unknown", expected=", ".join(known))

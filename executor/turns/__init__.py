@@ -1,0 +1,1 @@
+"""What moves: turns, timers that are due, recovery, and the executor put together. It knows all floors below."""
