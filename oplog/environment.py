@@ -18,7 +18,7 @@ from typing import Any
 
 import lmdb
 
-from promissory.oplog.errors import NewerFormat, OplogError, StoreFailed
+from promissory.oplog.errors import Exists, NewerFormat, OplogError, StoreFailed
 from promissory.oplog.tables import FORMAT_VERSION, Table
 
 MAP_SIZE_BYTES = 1 << 40
@@ -224,12 +224,13 @@ class Environment:
         """Copy a consistent snapshot, compacted, into a directory that is new or empty; durable on return.
 
         Raises:
+          Exists: something is there already.
           StoreFailed: it could not be written.
         """
         try:
             destination.mkdir(mode=0o700, parents=True, exist_ok=True)
             if any(destination.iterdir()):
-                raise StoreFailed(f"{destination} is not empty")
+                raise Exists(f"{destination} is not empty")
             self._env.copy(str(destination), compact=True)
             (destination / "data.mdb").chmod(0o600)
             for path in (destination / "data.mdb", destination):

@@ -210,7 +210,9 @@ def put_waiter(
 def _close(row: WorkerRow, index: int, start: e.Entry | None, ordinal_of: OrdinalOf, put: Put) -> None:
     """Take back what a `Started` had opened."""
     if type(start) is not e.Started:
-        raise OplogCorrupt(f"entry {row.last} refers to {index}, which is not a Started", index=row.last)
+        raise OplogCorrupt(
+            f"entry {row.last} refers to {index}, which is not a Started", worker=str(row.worker_id), index=row.last
+        )
     request: Any = start.request
     kind = type(request)
     if kind is e.Run or kind is e.Ask:
@@ -280,7 +282,9 @@ def _deleted(row: WorkerRow, index: OplogIndex, entry: e.Deleted, start: Any, _o
 
 def _end_promise(row: WorkerRow, promise: int, start: Any, state: PromiseState, index: int, put: Put) -> None:
     if not is_promise(start):
-        raise OplogCorrupt(f"entry {index} refers to {promise}, which is not a promise", index=index)
+        raise OplogCorrupt(
+            f"entry {index} refers to {promise}, which is not a promise", worker=str(row.worker_id), index=index
+        )
     put(_PROMISES, oplog_key(row.ordinal, promise), encode_promise(_PROMISE, state, start.timestamp, index))
     due = deadline(start)
     if due is not None:

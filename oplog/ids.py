@@ -27,6 +27,11 @@ NONE = OplogIndex(0)
 INDEX_MAX = 2**63 - 1
 WORKER_NAME_BYTES_MAX = 256
 
+AWAKEABLE_PREFIX = "prom_1"
+NAME_SCHEME = "name:"
+WORKER_SCHEME = "worker://"
+"""How texts begin that name an awakeable, a durable promise, and a worker as a URI."""
+
 _COMPONENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -138,7 +143,7 @@ class AwakeableId:
         return PromiseId(self.worker_id, self.oplog_idx)
 
     def __str__(self) -> str:
-        return _AWAKEABLE + _base64(_named(self.worker_id, self.oplog_idx) + self.mac)
+        return AWAKEABLE_PREFIX + _base64(_named(self.worker_id, self.oplog_idx) + self.mac)
 
     @classmethod
     def parse(cls, text: str) -> AwakeableId:
@@ -147,12 +152,12 @@ class AwakeableId:
         Raises:
           BadArguments: it is not an awakeable id; the message says why.
         """
-        if not text.startswith(_AWAKEABLE):
-            raise _bad_awakeable(text, f"it does not begin with {_AWAKEABLE}")
+        if not text.startswith(AWAKEABLE_PREFIX):
+            raise _bad_awakeable(text, f"it does not begin with {AWAKEABLE_PREFIX}")
         if len(text) > _AWAKEABLE_CHARS_MAX:
             raise _bad_awakeable(text, f"it has {len(text)} characters, the limit is {_AWAKEABLE_CHARS_MAX}")
         try:
-            raw = _from_base64(text[len(_AWAKEABLE) :])
+            raw = _from_base64(text[len(AWAKEABLE_PREFIX) :])
             found = cls(*_read_named(raw[:-_MAC_BYTES]), raw[-_MAC_BYTES:])
             if str(found) != text:
                 raise ValueError
@@ -189,9 +194,9 @@ class InvocationId:
         return found
 
 
-_INVOCATION, _AWAKEABLE = "inv_1", "prom_1"
+_INVOCATION = "inv_1"
 _MAC_BYTES = 16
-_AWAKEABLE_CHARS_MAX = len(_AWAKEABLE) + (16 + 8 + WORKER_NAME_BYTES_MAX + _MAC_BYTES) * 4 // 3 + 1
+_AWAKEABLE_CHARS_MAX = len(AWAKEABLE_PREFIX) + (16 + 8 + WORKER_NAME_BYTES_MAX + _MAC_BYTES) * 4 // 3 + 1
 
 
 def _named(worker_id: WorkerId, oplog_idx: OplogIndex) -> bytes:

@@ -11,7 +11,7 @@ import msgspec
 
 from promissory.oplog.entries import Ask, Call, Send
 from promissory.oplog.errors import BadArguments, CallError
-from promissory.oplog.ids import WorkerId, check_component, resolve_component, split_worker
+from promissory.oplog.ids import WORKER_SCHEME, WorkerId, check_component, resolve_component, split_worker
 from promissory.workers.definition import Worker
 from promissory.workers.host import machine, microseconds
 from promissory.workers.machine.futures import DurableFuture
@@ -22,7 +22,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 W = TypeVar("W", bound=Worker)
 
-_SCHEME = "worker://"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -173,9 +172,9 @@ def _named(uri: str, function: str, args: tuple[Any, ...]) -> Target:
 
 @functools.lru_cache(maxsize=4096)
 def _worker_id(uri: str) -> WorkerId:
-    if not uri.startswith(_SCHEME):
-        raise BadArguments(f"{uri!r} is not of the form worker://COMPONENT/NAME")
-    text = uri[len(_SCHEME) :]
+    if not uri.startswith(WORKER_SCHEME):
+        raise BadArguments(f"{uri!r} is not of the form {WORKER_SCHEME}COMPONENT/NAME")
+    text = uri[len(WORKER_SCHEME) :]
     if "/" not in text:
         return WorkerId(resolve_component(check_component(text)), "")
     component, name = split_worker(text)

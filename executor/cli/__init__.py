@@ -1,8 +1,9 @@
-"""The command line: `promissory`, also `python -m executor`.
+"""The command line: `promissory`, also `python -m promissory`.
 
-`main` is the one place where a failure becomes a line on stderr and an exit status: 0 done, 1 the request failed,
-2 the command line was wrong. Each file here holds one group of commands; what takes long to import (anyio, rich, the
-store, the daemon) they import where they use it, so that `promissory --help` and a wrong option answer at once.
+`main` is the one place where a failure becomes a line on stderr and an exit status: 0 done, 2 the command line was
+wrong, else that of the class of the error in the tree (`promissory.oplog.errors`). Each file here holds one group of
+commands; what takes long to import (anyio, rich, the store, the daemon) they import where they use it, so that
+`promissory --help` and a wrong option answer at once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import typer
 
 from promissory.executor.cli import admin, gateway, invocation, invoke, oplog, promise, serve, stub, worker
 from promissory.executor.cli.output import one_line
+from promissory.executor.version import VERSION
 from promissory.oplog.errors import PromissoryError, RequestError
 
 __all__ = ["main"]
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except _UsageError as exc:
         return _fail_usage(exc)
     except PromissoryError as exc:
-        return _fail(_explained(exc), 1)
+        return _fail(_explained(exc), exc.exit_status)
     except BrokenPipeError:
         # Whoever read our output has seen enough; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -76,19 +78,13 @@ def _root(
 
 def _show_version(given: bool) -> None:
     if given:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            found = version("promissory")
-        except PackageNotFoundError:
-            found = "(run from its sources)"
-        typer.echo(f"promissory {found}")
+        typer.echo(f"promissory {VERSION}")
         raise typer.Exit
 
 
 def _explained(error: PromissoryError) -> str:
-    """Add what would have been right, where the message does not say it itself."""
-    if not isinstance(error, RequestError) or not error.expected or error.expected in error.message:
+    """Add to what the asker did wrong what would have been right; those errors leave it out of their messages."""
+    if not isinstance(error, RequestError) or not error.expected:
         return str(error)
     return f"{error} (there is: {error.expected})"
 

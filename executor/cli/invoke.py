@@ -74,7 +74,7 @@ def invoke(
         except Disconnected as exc:
             raise Disconnected(f"{exc}; {goes_on()}") from exc
         except Paused as exc:
-            raise Paused(f"{exc}; {goes_on()}" if announced else str(exc)) from exc
+            raise Paused(f"{exc}; {goes_on()}" if announced else str(exc), worker=exc.worker) from exc
         return bytes(answer["result"])
 
     print_result(wait(path, call, timeout=timeout, goes_on=goes_on), as_json=as_json)

@@ -9,7 +9,7 @@ from typing import Any
 from promissory.oplog.check import Finding, check
 from promissory.oplog.codec import decode_entry
 from promissory.oplog.environment import Environment, ordinal_range
-from promissory.oplog.errors import NotFound, OplogCorrupt
+from promissory.oplog.errors import NotFound, OplogError
 from promissory.oplog.ids import WorkerId, check_worker_name, escape, resolve_component
 from promissory.oplog.render import render
 from promissory.oplog.tables import PAIR, U64, Table, worker_id_key
@@ -40,6 +40,7 @@ def backup(data: Path, destination: Path) -> None:
 
     Raises:
       NotFound: the directory holds no data.
+      Exists: the destination is not empty.
       NewerFormat: it was written by a newer promissory.
       StoreFailed: it cannot be read, or the copy not written.
     """
@@ -76,10 +77,10 @@ def read_oplog(data: Path, component: str, name: str, first: int) -> Iterator[di
                 index = PAIR.unpack(key)[1]
                 try:
                     entry = decode_entry(key, record)
-                except OplogCorrupt as error:
-                    raise OplogCorrupt(
-                        f"entry {index}: {error}", worker=f"{component}/{escape(name)}", index=index
-                    ) from error
+                except OplogError as error:
+                    error.worker, error.index = f"{component}/{escape(name)}", index
+                    error.message = f"entry {index} of {error.worker}: {error.message}"
+                    raise
                 yield render(index, entry)
 
     return entries()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from promissory.executor.cli import options
-from promissory.executor.cli.output import entry_line, print_json, with_times
+from promissory.executor.cli.output import entry_line, print_json
 from promissory.executor.cli.session import converse
 from promissory.oplog.errors import NotFound
 
@@ -72,6 +72,6 @@ def _follow(socket: Path, worker: str, first: int, limit: int | None, *, as_json
 
 def _print_entry(entry: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        print_json(with_times(entry))
+        print_json(entry)
     else:
         print(entry_line(entry))

@@ -5,13 +5,9 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIMES = frozenset({"created_at", "due", "next_attempt", "next_attempt_at", "timestamp"})
 
 _VALUE_CHARACTERS_MAX = 200
 """What people see of one value in a line that holds many."""
@@ -31,16 +27,6 @@ _STYLES = {
     "rejected": "red",
     "deleted": "bright_black",
 }
-
-
-def rfc3339(microseconds: int) -> str:
-    """Return a time, in microseconds since 1970, as RFC 3339 in UTC."""
-    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def with_times(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row with the times that are numbers in it as RFC 3339."""
-    return {name: rfc3339(value) if name in _TIMES and type(value) is int else value for name, value in row.items()}
 
 
 def print_json(value: Any) -> None:
@@ -68,7 +54,6 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_
       as_json: whether scripts read it.
       more: whether there are more rows than these; stderr is told.
     """
-    rows = [with_times(row) for row in rows]
     if as_json:
         print_json(rows)
     else:
@@ -80,7 +65,6 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_
 
 def print_facts(facts: Mapping[str, Any], *, as_json: bool) -> None:
     """Print a map as a JSON object, or a line for each of its fields; texts of many lines come last, as they are."""
-    facts = with_times(facts)
     if as_json:
         print_json(facts)
         return
@@ -102,7 +86,7 @@ def print_line(text: str) -> None:
 
 def entry_line(entry: Mapping[str, Any]) -> str:
     """Return an oplog's entry as a line for people: long values cut, tracebacks left to `worker show`."""
-    shown = with_times(entry)
+    shown = dict(entry)
     index, kind, timestamp = (shown.pop(name, "") for name in ("index", "kind", "timestamp"))
     shown.pop("traceback", None)
     fields = " ".join(f"{name}={_cut(_cell(value))}" for name, value in shown.items() if value is not None)

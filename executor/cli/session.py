@@ -18,6 +18,7 @@ class StoppedWaiting(PromissoryError):
     """The command waits no longer, by `--timeout` or Ctrl-C; what it waited for goes on."""
 
     kind = "stopped_waiting"
+    exit_status = 5
 
 
 def converse(socket: Path, work: Callable[[Client], Awaitable[T]]) -> T:

@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from promissory.executor.client.client import Client, connect
-    from promissory.executor.client.link import Disconnected
     from promissory.executor.client.stream import ItemStream
+    from promissory.oplog.errors import Disconnected
 
 __all__ = ["Client", "Disconnected", "ItemStream", "connect"]
 
-_HOMES = {"Client": "client", "connect": "client", "Disconnected": "link", "ItemStream": "stream"}
+_HOMES = {
+    "Client": f"{__name__}.client",
+    "connect": f"{__name__}.client",
+    "ItemStream": f"{__name__}.stream",
+    "Disconnected": "promissory.oplog.errors",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -28,4 +33,4 @@ def __getattr__(name: str) -> Any:
 
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)

@@ -22,8 +22,8 @@ async def connect(socket: str | Path) -> AsyncIterator[Client]:
       Disconnected: nobody listens there, or somebody who speaks another protocol.
     """
     path = str(socket)
-    stream, reader = await open_stream(path)
-    link = Link(stream, reader)
+    stream, reader, hello = await open_stream(path)
+    link = Link(stream, reader, hello)
     client = Client(link, path)
     failure: BaseException | None = None
     try:

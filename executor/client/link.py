@@ -18,36 +18,20 @@ from anyio.abc import ByteStream, SocketAttribute
 from promissory.executor.client.wait import Waiter, waiter_class
 from promissory.executor.protocol.errors import error_from_wire
 from promissory.executor.protocol.frames import FrameReader, MalformedFrame, encode_frame
-from promissory.oplog.errors import PromissoryError
+from promissory.executor.protocol.hello import Hello, check_hello
+from promissory.oplog.errors import Disconnected
 
-PROTOCOL = 1
 HELLO_SECONDS_MAX = 10.0
 READ_BYTES = 256 * 1024
 UNSENT_BYTES_MAX = 4 * 1024 * 1024
 
 
-class Disconnected(PromissoryError):
-    """There is no connection to an executor, or no longer.
-
-    Args:
-      message: why.
-      invocation: the id of the invocation that was waited for, if it was announced: it is durable and goes on.
-    """
-
-    kind = "disconnected"
-
-    def __init__(self, message: str, *, invocation: str | None = None) -> None:
-        if invocation is not None:
-            message = f"{message}; the invocation goes on: {invocation}"
-        super().__init__(message)
-        self.invocation = invocation
-
-
-async def open_stream(path: str) -> tuple[ByteStream, FrameReader]:
+async def open_stream(path: str) -> tuple[ByteStream, FrameReader, Hello]:
     """Connect to the socket at the path and take the executor's hello.
 
     Raises:
       Disconnected: nobody listens there, or somebody who speaks another protocol.
+      PromissoryError: the executor refuses the connection.
     """
     stream: ByteStream | None = None
     reader = FrameReader()
@@ -57,7 +41,7 @@ async def open_stream(path: str) -> tuple[ByteStream, FrameReader]:
             stream = await anyio.connect_unix(path)
             while not frames:
                 frames = reader.feed(await stream.receive(READ_BYTES))
-        _check_hello(path, frames)
+        greeting = check_hello(path, frames)
     except BaseException as exc:
         if stream is not None:
             await anyio.aclose_forcefully(stream)
@@ -65,7 +49,7 @@ async def open_stream(path: str) -> tuple[ByteStream, FrameReader]:
         if why is None:
             raise
         raise Disconnected(f"no executor at {path}: {why}") from exc
-    return stream, reader
+    return stream, reader, greeting
 
 
 def _why_not_connected(exc: BaseException) -> str | None:
@@ -84,21 +68,16 @@ def _why_not_connected(exc: BaseException) -> str | None:
     return None
 
 
-def _check_hello(path: str, frames: list[dict[str, Any]]) -> None:
-    hello = frames[0]
-    if isinstance(hello.get("error"), Mapping):
-        raise error_from_wire(hello["error"])
-    if "protocol" not in hello or len(frames) > 1:
-        raise Disconnected(f"no executor at {path}: another protocol is spoken there (no greeting)")
-    if hello["protocol"] != PROTOCOL:
-        raise Disconnected(f"{path} speaks protocol {hello['protocol']!r}, this version speaks {PROTOCOL}")
-
-
 class Link:
-    """A connection on which requests are pipelined; `read` and `write` must run as tasks beside its users."""
+    """A connection on which requests are pipelined; `read` and `write` must run as tasks beside its users.
 
-    def __init__(self, stream: ByteStream, reader: FrameReader) -> None:
+    Args:
+      stream, reader, hello: of `open_stream`.
+    """
+
+    def __init__(self, stream: ByteStream, reader: FrameReader, hello: Hello) -> None:
         self._stream = stream
+        self._hello = hello
         self._reader = reader
         self._numbers = count(1)
         self._socket: socket = stream.extra(SocketAttribute.raw_socket)
@@ -147,7 +126,7 @@ class Link:
         if self._lost is not None:
             raise Disconnected(self._lost)
         number = next(self._numbers)
-        frame = encode_frame({"id": number, "op": op, **fields})
+        frame = encode_frame({"id": number, "op": op, **self._hello.fitting(op, fields)})
         if self._waiting or self._unsent or self._writing:
             self._append(frame)
         else:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from promissory.executor.client.link import Disconnected
 from promissory.executor.client.promise import ClientPromise, settled_payload
-from promissory.oplog.errors import BadArguments, TerminalError
+from promissory.oplog.errors import BadArguments, Disconnected, TerminalError
+from promissory.oplog.ids import WORKER_SCHEME
 from promissory.workers.definition import Worker
 from promissory.workers.promises import Payload
 from promissory.workers.stub import Target, make_stub
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from promissory.oplog.ids import InvocationId, PromiseId
 
 W = TypeVar("W", bound=Worker)
-
-_SCHEME = "worker://"
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -264,13 +262,13 @@ def _read(target: Target, answer: dict[str, Any]) -> Any:
 
 
 def _call(uri: str, function: str, args: tuple[Any, ...], key: str | None) -> dict[str, Any]:
-    if not uri.startswith(_SCHEME):
-        raise BadArguments(f"{uri!r} is not of the form worker://COMPONENT/NAME")
+    if not uri.startswith(WORKER_SCHEME):
+        raise BadArguments(f"{uri!r} is not of the form {WORKER_SCHEME}COMPONENT/NAME")
     try:
         params = _encode(args)
     except Exception as exc:  # a value's own hooks may raise anything
         raise BadArguments(f"the arguments of {function} cannot be written as JSON: {exc}") from exc
-    return _fields(uri[len(_SCHEME) :], function, params, key)
+    return _fields(uri[len(WORKER_SCHEME) :], function, params, key)
 
 
 def _fields(worker: str, function: str, params: bytes, key: str | None) -> dict[str, Any]:

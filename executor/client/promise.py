@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from promissory.oplog.errors import PromiseDeleted, PromiseRejected, TerminalError, terminal_error
+from promissory.oplog.ids import NAME_SCHEME
 from promissory.workers.promises import Payload, PromiseOutcome
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ class ClientPromise(Generic[T]):
 
     def __init__(self, request: Request, name: str, payload: Payload) -> None:
         self._request = request
-        self._promise = f"name:{name}"
+        self._promise = f"{NAME_SCHEME}{name}"
         self._payload = payload
 
     async def peek(self) -> T | None:

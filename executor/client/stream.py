@@ -14,9 +14,9 @@ from typing import Any, cast
 import anyio
 from anyio.abc import ByteStream
 
-from promissory.executor.client.link import READ_BYTES, Disconnected, open_stream, value_of
+from promissory.executor.client.link import READ_BYTES, open_stream, value_of
 from promissory.executor.protocol.frames import FrameReader, MalformedFrame, encode_frame
-from promissory.oplog.errors import PromissoryError
+from promissory.oplog.errors import Disconnected, PromissoryError
 
 
 class ItemStream:
@@ -27,8 +27,10 @@ class ItemStream:
     """
 
     def __init__(self, path: str, op: str, fields: Mapping[str, Any], streams: set[ItemStream]) -> None:
+        encode_frame({"id": 1, "op": op, **fields})  # what no frame can hold is refused where it is given
         self._path = path
-        self._frame = encode_frame({"id": 1, "op": op, **fields})
+        self._op = op
+        self._fields = fields
         self._streams = streams
         self._stream: ByteStream | None = None
         self._reader = FrameReader()
@@ -92,9 +94,9 @@ class ItemStream:
             raise Disconnected(f"the executor does not keep to the protocol: {exc}") from exc
 
     async def _open(self) -> None:
-        stream, reader = await open_stream(self._path)
+        stream, reader, hello = await open_stream(self._path)
         try:
-            await stream.send(self._frame)
+            await stream.send(encode_frame({"id": 1, "op": self._op, **hello.fitting(self._op, self._fields)}))
         except BaseException as exc:
             await anyio.aclose_forcefully(stream)
             if isinstance(exc, anyio.BrokenResourceError):

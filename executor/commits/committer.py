@@ -157,6 +157,14 @@ class Committer:
         self._failures_count = 0
         self._log = structlog.get_logger("promissory.committer")
         self.is_backing_off = False
+        self._resumes_at: float | None = None
+        """When the backoff ends, by `trio.current_time`; None before it has begun to count."""
+
+    def backs_off_for(self) -> str:
+        """Say how long nothing is committed yet after a failure."""
+        if self._resumes_at is None:
+            return "it is tried again soon"
+        return f"it is tried again in {max(self._resumes_at - trio.current_time(), 0):.1f} s"
 
     def wake(self) -> None:
         """Say that there is something to commit; it is taken in the loop's next tick, with what else has come."""
@@ -253,7 +261,9 @@ class Committer:
         seconds = min(BACKOFF_FIRST_SECONDS * math.pow(2, self._failures_count), BACKOFF_LONGEST_SECONDS)
         self._failures_count += 1
         self._log.error("commit_failed", error=str(failure), retry_seconds=seconds)
-        await trio.sleep(seconds)
+        self._resumes_at = trio.current_time() + seconds
+        await trio.sleep_until(self._resumes_at)
+        self._resumes_at = None
         self.is_backing_off = False
         self._on_backoff_over()
 

@@ -14,7 +14,7 @@ from promissory.oplog import fold
 from promissory.oplog.codec import decode_entries, decode_entry, encode_entry
 from promissory.oplog.entries import Ended, Entry, SameAs, Settled
 from promissory.oplog.environment import Environment, prefix_end
-from promissory.oplog.errors import OplogCorrupt, StoreFailed
+from promissory.oplog.errors import OplogCorrupt, OplogError, StoreFailed
 from promissory.oplog.ids import OplogIndex, WorkerId
 from promissory.oplog.tables import PAIR, U64, PromiseRow, Table, WorkerRow, oplog_key, worker_id_key, worker_key
 
@@ -124,13 +124,22 @@ class Record:
         key = oplog_key(ordinal, index)
         raw = self.get(Table.OPLOG, key)
         if raw is None:
-            raise OplogCorrupt(f"entry {index} is missing", index=index)
+            raise self._named(OplogCorrupt("it is missing"), ordinal, index)
         try:
             return decode_entry(key, raw)
-        except OplogCorrupt as error:
-            error.index = index
-            error.message = f"entry {index}: {error.message}"
-            raise
+        except OplogError as error:
+            raise self._named(error, ordinal, index) from None
+
+    def _named(self, error: OplogError, ordinal: int, index: int) -> OplogError:
+        """Return an error of an entry with its worker and its index, as people and callers need them."""
+        raw = self.get(Table.WORKERS, worker_key(ordinal))
+        try:
+            worker = f"#{ordinal}" if raw is None else str(WorkerRow.decode(ordinal, raw).worker_id)
+        except OplogCorrupt:  # its row cannot be read either: the ordinal is all that is left of its name
+            worker = f"#{ordinal}"
+        error.message = f"entry {index} of {worker}: {error.message}"
+        error.worker, error.index = worker, index
+        return error
 
     def entries(self, ordinal: int, first: int, last: int) -> list[Entry]:
         """Return a worker's entries from `first` to `last`, both included, each `Ended` with its outcome in place.
@@ -176,7 +185,7 @@ class Record:
             return ended
         source = self.entry(ordinal, ended.outcome.index)
         if not isinstance(source, Settled):
-            raise OplogCorrupt(f"entry {ended.outcome.index} has no outcome", index=ended.outcome.index)
+            raise self._named(OplogCorrupt("it has no outcome"), ordinal, ended.outcome.index)
         return Ended(ended.timestamp, ended.start, source.outcome)
 
     # Appending.

@@ -86,11 +86,23 @@ class Registry:
         """
         found = self._by_id.get(resolve_component(text))
         if found is None:
-            name = self._names.get(resolve_component(text))
-            if name in self._unavailable:
-                raise NotFound(f"component {name!r} is unavailable: {self._unavailable[name]}")
-            raise NotFound(f"component {text!r} is not registered", expected=", ".join(self.names()) or None)
+            raise self.not_served(resolve_component(text), text)
         return found
+
+    def not_served(self, component: ComponentId, text: str | None = None, *, worker: str | None = None) -> NotFound:
+        """Return what whoever needs a component that is not served is told: why, if that is known.
+
+        Args:
+          component: its id.
+          text: how it was asked for; its name, if one is known, else its id.
+          worker: COMPONENT/NAME of the worker that needs it.
+        """
+        why = self.why_unavailable(component)
+        if why is not None:
+            return NotFound(why, worker=worker)
+        name = text or self.component_name(component)
+        known = ", ".join(self.names()) or None
+        return NotFound(f"component {name!r} is not registered", worker=worker, expected=known)
 
     def component_name(self, component: ComponentId) -> str:
         """Return a component's name, its id where no name is known."""

@@ -22,7 +22,7 @@ def handler_of(
     worker, function = request.worker, request.function
     component = registry.by_id(worker.component_id)
     if component is None:
-        raise NotFound(f"component {registry.component_name(worker.component_id)!r} is not registered")
+        raise registry.not_served(worker.component_id)
     handler = component.handlers.get(function)
     if handler is None:
         raise NotFound(f"component {component.name!r} has no function {function!r}")
@@ -52,5 +52,5 @@ def call_failure(error: PromissoryError) -> e.Failure:
     if isinstance(error, TerminalError):
         return failure_of(error)
     if isinstance(error, RequestError):
-        return e.Failure("call", str(error), 404 if isinstance(error, NotFound) else 400)
+        return e.Failure("call", str(error), error.http_status)
     return e.Failure("call", say(error), 500)

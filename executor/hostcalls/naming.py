@@ -14,7 +14,9 @@ from promissory.executor.residents.timers import Timers
 from promissory.oplog.entries import Created, Entry
 from promissory.oplog.errors import BadArguments, NotFound
 from promissory.oplog.ids import (
+    AWAKEABLE_PREFIX,
     DURABLE_PROMISE,
+    NAME_SCHEME,
     AwakeableId,
     OplogIndex,
     WorkerId,
@@ -22,9 +24,6 @@ from promissory.oplog.ids import (
     resolve_component,
     split_promise,
 )
-
-NAME_SCHEME = "name:"
-AWAKEABLE_PREFIX = "prom_1"
 
 
 class Addressing:

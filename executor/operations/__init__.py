@@ -15,13 +15,13 @@ from promissory.executor.operations.answers import Operation, Reply, Stream
 from promissory.executor.operations.inspection import Inspection
 from promissory.executor.operations.invocations import InvocationOperations
 from promissory.executor.operations.promises import PromiseOperations
-from promissory.executor.operations.system import VERSION, SystemOperations
+from promissory.executor.operations.system import SystemOperations
 from promissory.executor.operations.workers import WorkerOperations
 from promissory.executor.protocol import requests
 from promissory.executor.turns.executor import Executor
-from promissory.oplog.errors import NotFound, PromissoryError, StoreFailed
+from promissory.oplog.errors import InternalError, NotFound, PromissoryError, StoreFailed
 
-__all__ = ["VERSION", "Operations", "Reply", "Stream"]
+__all__ = ["Operations", "Reply", "Stream"]
 
 
 class Operations:
@@ -50,14 +50,14 @@ class Operations:
             if self._executor.is_stopping:
                 raise StoreFailed("the executor is stopping")
             if self._executor.committer.is_backing_off:
-                raise StoreFailed("the store has failed; the executor tries again shortly")
+                raise StoreFailed(f"the store has failed; {self._executor.committer.backs_off_for()}")
             shape, operation = known
             return operation(requests.convert(fields, shape), reply)
         except PromissoryError as error:
             self._refuse(reply, error)
-        except Exception as error:
+        except Exception:
             self._log.exception("operation_failed", op=op)
-            reply.error(PromissoryError(f"internal error: {type(error).__name__}: {error}"))
+            reply.error(InternalError("the executor failed at this request: its log says how"))
         return None
 
     def _refuse(self, reply: Reply, error: PromissoryError) -> None:

@@ -15,7 +15,7 @@ from promissory.executor.residents.residents import Activation
 from promissory.executor.residents.watchers import Watcher, Watchers
 from promissory.executor.turns.executor import Executor
 from promissory.oplog.entries import Errored, Invoked
-from promissory.oplog.errors import BadArguments, LimitReached, NotFound
+from promissory.oplog.errors import BadArguments, Exists, LimitReached, NotFound
 from promissory.oplog.ids import InvocationId, OplogIndex, WorkerId
 from promissory.oplog.tables import U64, Condition, PromiseKind, Table, ephemeral_key, idempotency_key
 from promissory.workers.component import Component, Handler
@@ -26,8 +26,6 @@ DELAY_US_MAX = 100 * 366 * 86_400 * 1_000_000
 class Call(msgspec.Struct, frozen=True):
     """A handler or query to call, as it comes in."""
 
-    worker: str
-    """COMPONENT/NAME."""
     function: str
     params: bytes
     """A JSON array, or a JSON object by name."""
@@ -131,10 +129,12 @@ class Accepting:
     def _check_limits(self, call: Call) -> None:
         if len(call.params) > self._config.payload_bytes_max:
             limit = self._config.payload_bytes_max
-            raise LimitReached(f"the arguments have {len(call.params)} bytes, the limit is {limit}")
+            raise LimitReached(f"the arguments have {len(call.params)} bytes, the limit is {limit}", "size")
         if call.key is not None and not 1 <= len(call.key) <= self._config.idempotency_key_chars_max:
             limit = self._config.idempotency_key_chars_max
-            raise LimitReached(f"the idempotency key has {len(call.key)} characters, allowed are 1 to {limit}")
+            raise LimitReached(
+                f"the idempotency key has {len(call.key)} characters, allowed are 1 to {limit}", "length"
+            )
         if call.delay_us is not None and not 0 <= call.delay_us <= DELAY_US_MAX:
             raise BadArguments("the delay must be from 0 seconds to 100 years")
 
@@ -142,7 +142,8 @@ class Accepting:
         """Create a worker explicitly, as a unit.
 
         Raises:
-          BadArguments: it exists, its arguments do not fit, or it is ephemeral; nothing is written.
+          Exists: there is one already; nothing is written.
+          BadArguments: its arguments do not fit, or it is ephemeral; nothing is written.
           LimitReached: arguments and environment are too long; nothing is written.
           NotFound: the component is not registered.
         """
@@ -152,10 +153,10 @@ class Accepting:
         size_bytes = len(args) + sum(len(name.encode()) + len(value.encode()) for name, value in env.items())
         if size_bytes > self._config.payload_bytes_max:
             limit = self._config.payload_bytes_max
-            raise LimitReached(f"arguments and environment have {size_bytes} bytes, the limit is {limit}")
+            raise LimitReached(f"arguments and environment have {size_bytes} bytes, the limit is {limit}", "size")
         activation = self._residents.find(worker_id)
         if activation is not None and activation.row.life:
-            raise BadArguments(f"worker {activation.path} exists already", worker=activation.path)
+            raise Exists(f"worker {activation.path} exists already", worker=activation.path)
         activation = self._creation.create(component, worker_id, component.check_args(args), env, None, activation)
         self._residents.end_unit()
         return activation

@@ -11,9 +11,9 @@ import msgspec
 from promissory.executor.commits.record import Record
 from promissory.executor.components.registry import Registry
 from promissory.oplog.codec import decode_entry
-from promissory.oplog.entries import Completed, Created, Errored, Failure, Invoked, Outcome, Value
+from promissory.oplog.entries import Completed, Created, Entry, Errored, Failure, Invoked, Outcome, Value
 from promissory.oplog.environment import ordinal_range
-from promissory.oplog.errors import BadArguments, NotFound, OplogCorrupt, PromiseDeleted, PromiseRejected
+from promissory.oplog.errors import BadArguments, NotFound, OplogCorrupt, OplogError, PromiseDeleted, PromiseRejected
 from promissory.oplog.ids import InvocationId, OplogIndex, PromiseId, WorkerId
 from promissory.oplog.render import render, rfc3339
 from promissory.oplog.tables import (
@@ -62,7 +62,7 @@ class Inspection:
         """
         row = self._row(worker_id)
         shown = self._worker_map(row)
-        created = self._entry(row.ordinal, row.life)
+        created = self._entry(row, row.life)
         if isinstance(created, Created):
             shown["component_version"] = created.component_version
             shown["env"] = created.env
@@ -71,7 +71,7 @@ class Inspection:
                 shown["parent"] = self._registry.path_of(created.parent)
         if row.scheduled:
             shown["scheduled"] = list(self._scheduled(row))
-        errored = self._entry(row.ordinal, row.errored) if row.errored else None
+        errored = self._entry(row, row.errored) if row.errored else None
         if isinstance(errored, Errored):
             shown["error"] = errored.error
             shown["traceback"] = errored.traceback
@@ -85,7 +85,7 @@ class Inspection:
         for key, raw in self._env.scan(Table.PROMISES, *ordinal_range(row.ordinal)):
             if PromiseRow.decode(raw).state is PromiseState.SCHEDULED:
                 index = OplogIndex(PAIR.unpack(key)[1])
-                invoked = self._entry(row.ordinal, index)
+                invoked = self._entry(row, index)
                 if isinstance(invoked, Invoked) and invoked.due is not None:
                     invocation = str(InvocationId(row.worker_id, index))
                     yield {"invocation": invocation, "function": invoked.function, "due": rfc3339(invoked.due)}
@@ -171,7 +171,7 @@ class Inspection:
         }
         if row.errored:
             try:
-                errored = self._entry(row.ordinal, row.errored)
+                errored = self._entry(row, row.errored)
             except OplogCorrupt as error:
                 shown["last_error"] = str(error)
             else:
@@ -179,10 +179,23 @@ class Inspection:
                     shown["last_error"] = errored.error
         return shown
 
-    def _entry(self, ordinal: int, index: int) -> Any:
-        key = oplog_key(ordinal, index)
+    def _entry(self, row: WorkerRow, index: int) -> Any:
+        key = oplog_key(row.ordinal, index)
         raw = self._env.get(Table.OPLOG, key)
-        return None if raw is None else decode_entry(key, raw)
+        return None if raw is None else self._decoded(row, index, key, raw)
+
+    def _decoded(self, row: WorkerRow, index: int, key: bytes, raw: bytes) -> Entry:
+        """Decode an entry; what is wrong with it is said with its worker and its index.
+
+        Raises:
+          OplogCorrupt, NewerFormat: it cannot be read.
+        """
+        try:
+            return decode_entry(key, raw)
+        except OplogError as error:
+            error.worker, error.index = self._registry.path_of(row.worker_id), index
+            error.message = f"entry {index} of {error.worker}: {error.message}"
+            raise
 
     # Promises.
 
@@ -273,9 +286,10 @@ class Inspection:
                 yield None
 
     def _invocation_map(self, row: WorkerRow, index: int, promise: PromiseRow) -> dict[str, Any]:
-        invoked = self._entry(row.ordinal, index)
+        invoked = self._entry(row, index)
         if not isinstance(invoked, Invoked):
-            raise OplogCorrupt(f"entry {index} is not an Invoked", index=index)
+            path = self._registry.path_of(row.worker_id)
+            raise OplogCorrupt(f"entry {index} of {path} is not an Invoked", worker=path, index=index)
         shown: dict[str, Any] = {
             "invocation": str(InvocationId(row.worker_id, OplogIndex(index))),
             "worker": self._registry.path_of(row.worker_id),
@@ -289,7 +303,7 @@ class Inspection:
         if invoked.due is not None:
             shown["due"] = rfc3339(invoked.due)
         if promise.state is PromiseState.REJECTED:
-            completed = self._entry(row.ordinal, promise.outcome)
+            completed = self._entry(row, promise.outcome)
             if isinstance(completed, Completed) and isinstance(completed.outcome, Failure):
                 shown["error"] = completed.outcome.message
         return shown
@@ -311,9 +325,10 @@ class Inspection:
           NotFound: there is no such worker.
           OplogCorrupt: an entry cannot be read.
         """
-        start, end = ordinal_range(self._row(worker_id).ordinal, first)
-        for key, raw in self._env.scan(Table.OPLOG, start, end):
-            yield render(OplogIndex(PAIR.unpack(key)[1]), decode_entry(key, raw))
+        row = self._row(worker_id)
+        for key, raw in self._env.scan(Table.OPLOG, *ordinal_range(row.ordinal, first)):
+            index = OplogIndex(PAIR.unpack(key)[1])
+            yield render(index, self._decoded(row, index, key, raw))
 
     # Components.
 

@@ -36,7 +36,7 @@ class InvocationOperations(Group):
                 raise BadArguments(f"{request.function} is a query: it is answered at once and takes no key")
             self._ask(component, worker_id, request.function, handler.check(request.params), reply)
             return
-        call = Call(request.worker, request.function, request.params, request.key, request.delay_us)
+        call = Call(request.function, request.params, request.key, request.delay_us)
         accepted = accepting.accept(call, component, worker_id, handler)
         if request.send:
             value = {

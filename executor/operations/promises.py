@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 
-from promissory.executor.hostcalls.naming import NAME_SCHEME
 from promissory.executor.operations.accepting import watch
 from promissory.executor.operations.answers import Group, Operation, Reply, Stream
 from promissory.executor.operations.inspection import outcome_map
 from promissory.executor.protocol import requests
 from promissory.oplog.entries import Failure, Outcome, Value
 from promissory.oplog.errors import LimitReached, NotFound, PromissoryError
-from promissory.oplog.ids import PromiseId, WorkerId, resolve_component, split_promise
+from promissory.oplog.ids import NAME_SCHEME, PromiseId, WorkerId, resolve_component, split_promise
 from promissory.oplog.tables import PromiseState
 
 
@@ -67,13 +66,13 @@ class PromiseOperations(Group):
     def _complete(self, request: requests.Complete, reply: Reply) -> None:
         if len(request.data) > self._executor.config.payload_bytes_max:
             limit = self._executor.config.payload_bytes_max
-            raise LimitReached(f"the payload has {len(request.data)} bytes, the limit is {limit}")
+            raise LimitReached(f"the payload has {len(request.data)} bytes, the limit is {limit}", "size")
         self._settle(request.promise, Value(request.data), request.by, reply)
 
     def _reject(self, request: requests.Reject, reply: Reply) -> None:
         size_bytes, limit = len(request.message.encode()), self._executor.config.payload_bytes_max
         if size_bytes > limit:
-            raise LimitReached(f"the message has {size_bytes} bytes, the limit is {limit}")
+            raise LimitReached(f"the message has {size_bytes} bytes, the limit is {limit}", "size")
         self._settle(request.promise, Failure("rejected", request.message, 500), request.by, reply)
 
     def _settle(self, promise: str, outcome: Outcome, by: str | None, reply: Reply) -> None:
@@ -123,5 +122,5 @@ def _author(by: str | None, reply: Reply) -> str:
     if by is None:
         return f"{reply.peer}:{os.urandom(8).hex()}"
     if not 1 <= len(by) <= 256:
-        raise LimitReached(f"the author's name has {len(by)} characters, allowed are 1 to 256")
+        raise LimitReached(f"the author's name has {len(by)} characters, allowed are 1 to 256", "length")
     return "client:" + by

@@ -11,9 +11,8 @@ from promissory.executor.operations.answers import Group, Operation, Reply
 from promissory.executor.operations.inspection import Inspection
 from promissory.executor.protocol import requests
 from promissory.executor.turns.executor import Executor
+from promissory.executor.version import VERSION
 from promissory.oplog.tables import Table
-
-VERSION = "0.1.0"
 
 
 class SystemOperations(Group):

@@ -66,7 +66,7 @@ def encode_frame(message: Mapping[str, Any], max_bytes: int = FRAME_BYTES_MAX) -
     except Exception as exc:  # whatever a value's own methods raise while they are asked for their parts
         raise BadArguments(f"a message cannot be encoded: {exc}") from exc
     if len(body) > max_bytes:
-        raise LimitReached(f"a frame of {len(body)} bytes is over the limit of {max_bytes}")
+        raise LimitReached(f"a frame of {len(body)} bytes is over the limit of {max_bytes}", "size")
     return _LENGTH.pack(len(body)) + body
 
 
@@ -95,11 +95,6 @@ class FrameReader:
             allow_duplicate_keys=False,
             strict_hashable_types=True,
         )
-
-    @property
-    def pending_bytes(self) -> int:
-        """How many bytes of an unfinished frame have come."""
-        return len(self._rest)
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
         """Take bytes and return the maps of the frames that they finish, in order.

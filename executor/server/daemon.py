@@ -61,7 +61,7 @@ def run(
     except* PromissoryError as group:
         error = _first(group)
         print(f"promissory: {' '.join(str(error).split())}", file=sys.stderr)
-        status = 1
+        status = error.exit_status if isinstance(error, PromissoryError) else 1
     except* KeyboardInterrupt:
         status = 130
     return status

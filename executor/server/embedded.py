@@ -17,13 +17,12 @@ from typing import Any
 
 import trio
 
-from promissory.executor.client.link import Disconnected
 from promissory.executor.client.methods import Asker
 from promissory.executor.config import Config
 from promissory.executor.operations import Operations
 from promissory.executor.protocol.errors import error_from_wire, error_to_wire
 from promissory.executor.turns.executor import Executor, running
-from promissory.oplog.errors import PromissoryError
+from promissory.oplog.errors import Disconnected, PromissoryError
 from promissory.workers.definition import Worker
 
 UNREAD_ITEMS_MAX = 64

@@ -19,9 +19,10 @@ import structlog
 import trio
 
 from promissory.executor.config import Config
-from promissory.executor.operations import VERSION, Operations, Stream
+from promissory.executor.operations import Operations, Stream
 from promissory.executor.protocol.errors import error_to_wire
 from promissory.executor.protocol.frames import FrameReader, MalformedFrame, encode_frame
+from promissory.executor.protocol.hello import hello
 from promissory.executor.turns.executor import Executor
 from promissory.oplog.errors import BadArguments, LimitReached, PromissoryError
 
@@ -99,7 +100,7 @@ class Connection:
 
     async def serve(self) -> None:
         """Serve the client until it goes away or sends what is no frame."""
-        self.send({"protocol": 1, "executor": VERSION})
+        self.send(hello())
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, nursery.cancel_scope)
@@ -150,7 +151,7 @@ class Connection:
             return True
         reply = _Reply(self, request_id)
         if len(self._in_flight) >= self._in_flight_max:
-            limit = LimitReached(f"{self._in_flight_max} requests are in flight on this connection")
+            limit = LimitReached(f"{self._in_flight_max} requests are in flight on this connection", "rate")
             self.send({"id": request_id, "error": error_to_wire(limit)})
             return True
         self._in_flight[request_id] = None
@@ -288,7 +289,7 @@ class Server:
             return
         if self._connections_count >= config.connections_max:
             self._log.warning("connection_refused", limit=config.connections_max)
-            refusal = LimitReached(f"{config.connections_max} connections are open")
+            refusal = LimitReached(f"{config.connections_max} connections are open", "capacity")
             with trio.move_on_after(1):
                 await stream.send_all(encode_frame({"error": error_to_wire(refusal)}))
             await stream.aclose()

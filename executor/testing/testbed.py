@@ -17,7 +17,6 @@ import msgspec
 import trio
 import trio.testing
 
-from promissory.executor.client.link import Disconnected
 from promissory.executor.client.methods import Asker
 from promissory.executor.commits.committer import Changes, Commit
 from promissory.executor.config import Config
@@ -27,8 +26,8 @@ from promissory.executor.server.embedded import Embedded
 from promissory.executor.turns.executor import Executor
 from promissory.oplog.check import check
 from promissory.oplog.environment import Environment
-from promissory.oplog.errors import PromissoryError, StoreFailed
-from promissory.oplog.ids import OplogIndex
+from promissory.oplog.errors import Disconnected, PromissoryError, StoreFailed
+from promissory.oplog.ids import WORKER_SCHEME, OplogIndex
 from promissory.oplog.tables import U64, Condition, Table
 from promissory.workers.definition import Worker
 
@@ -375,8 +374,8 @@ class Testbed(Asker):
 
 
 def _path(worker: str) -> str:
-    return worker.removeprefix("worker://")
+    return worker.removeprefix(WORKER_SCHEME)
 
 
 def _uri(worker: str) -> str:
-    return worker if worker.startswith("worker://") else f"worker://{worker}"
+    return worker if worker.startswith(WORKER_SCHEME) else f"{WORKER_SCHEME}{worker}"

@@ -143,7 +143,7 @@ class Engine:
         """Replay one slice; return whether the worker has caught up with its record."""
         component = self._registry.by_id(activation.row.worker_id.component_id)
         if component is None:
-            why = NotFound(f"component {activation.path.partition('/')[0]} is not available", worker=activation.path)
+            why = self._registry.not_served(activation.row.worker_id.component_id, worker=activation.path)
             self._queries.refuse(activation, why)
             return False
         try:

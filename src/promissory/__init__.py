@@ -15,15 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from promissory.executor import http, testing
-    from promissory.executor.client import Client, Disconnected, connect
+    from promissory.executor.client import Client, connect
     from promissory.executor.server.embedded import open as open  # noqa: A004 - used as `promissory.open`
     from promissory.oplog.errors import (
         BadArguments,
         BadHandler,
         CallCycleError,
         CallError,
+        Disconnected,
+        Exists,
+        InternalError,
         InvocationCancelled,
         LimitReached,
+        Moved,
         NewerFormat,
         NonDeterminismError,
         NotFound,
@@ -73,15 +77,19 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "executor": ("http", "testing"),
-    "executor.client": ("Client", "Disconnected", "connect"),
+    "executor.client": ("Client", "connect"),
     "executor.server.embedded": ("open",),
     "oplog.errors": (
         "BadArguments",
         "BadHandler",
         "CallCycleError",
         "CallError",
+        "Disconnected",
+        "Exists",
+        "InternalError",
         "InvocationCancelled",
         "LimitReached",
+        "Moved",
         "NewerFormat",
         "NonDeterminismError",
         "NotFound",
@@ -141,9 +149,12 @@ __all__ = [
     "Disconnected",
     "DurableFuture",
     "DurablePromise",
+    "Exists",
+    "InternalError",
     "InvocationCancelled",
     "InvocationId",
     "LimitReached",
+    "Moved",
     "NewerFormat",
     "NonDeterminismError",
     "NotFound",

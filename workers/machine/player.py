@@ -90,13 +90,6 @@ class Player:
         return bool(self._inputs) or (bool(self._queue) and self._running() is None)
 
     @property
-    def next_input(self) -> OplogIndex:
-        """The index of the input that the next step is for: an invocation's own for its beginning."""
-        if self._queue and self._running() is None:
-            return self._queue[0][0]
-        return self._inputs[0][0]
-
-    @property
     def running(self) -> OplogIndex | None:
         """The running invocation."""
         invocation = self._running()

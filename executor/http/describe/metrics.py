@@ -27,8 +27,6 @@ _HELP = {
     "http_requests_refused": "Requests over HTTP that were refused because too many were in flight",
     "http_requests_in_flight": "Requests over HTTP in flight",
 }
-_GAUGES = frozenset({"effects_in_flight", "workers_in_memory", "workers_ready", "watchers"})
-"""What of a flat map is no counter."""
 
 
 class Requests:
@@ -46,19 +44,18 @@ class _Figures(Collector):
     """Gives what the operation `metrics` answered.
 
     Args:
-      figures: `counters`, `gauges` and `histograms` by name, or one flat map of counts.
+      figures: `counters`, `gauges` and `histograms` by name.
       requests: the gateway's.
     """
 
     def __init__(self, figures: Mapping[str, Any], requests: Requests) -> None:
-        counters, gauges = figures.get("counters"), figures.get("gauges")
-        if not isinstance(counters, Mapping) or not isinstance(gauges, Mapping):
-            counters = {name: count for name, count in figures.items() if name not in _GAUGES}
-            gauges = {name: count for name, count in figures.items() if name in _GAUGES}
-        self._counters = {**counters, "http_requests": requests.total, "http_requests_refused": requests.refused}
-        self._gauges = {**gauges, "http_requests_in_flight": requests.in_flight}
-        histograms = figures.get("histograms")
-        self._histograms: Mapping[str, Any] = histograms if isinstance(histograms, Mapping) else {}
+        self._counters = {
+            **figures["counters"],
+            "http_requests": requests.total,
+            "http_requests_refused": requests.refused,
+        }
+        self._gauges = {**figures["gauges"], "http_requests_in_flight": requests.in_flight}
+        self._histograms: Mapping[str, Any] = figures["histograms"]
 
     def collect(self) -> Iterable[Metric]:
         for name, count in self._counters.items():

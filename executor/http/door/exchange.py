@@ -11,7 +11,8 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from promissory.executor.http.door import bodies
-from promissory.executor.http.door.refusals import JSON, AdminError, Answer, ClientGone, Refusal
+from promissory.executor.http.door.refusals import JSON, Answer, ClientGone, Refusal, refusal_of
+from promissory.oplog.errors import InternalError, PromissoryError
 
 Work: TypeAlias = "Callable[[Exchange], Awaitable[Answer]]"
 Shape: TypeAlias = "Callable[[Refusal], Answer]"
@@ -68,15 +69,15 @@ class Exchange:
         """Do the work and send what comes of it; whatever it raises becomes an answer."""
         try:
             answer = await work(self)
-        except AdminError as error:
-            answer = self.shape(error.refusal())
+        except PromissoryError as error:
+            answer = self.shape(refusal_of(error))
         except Refusal as refusal:
             answer = self.shape(refusal)
         except ClientGone:
             return
-        except Exception as error:
+        except Exception:
             _log.exception("request_failed", method=self.method, path=self.scope["path"])
-            answer = self.shape(Refusal(500, f"internal error: {type(error).__name__}"))
+            answer = self.shape(refusal_of(InternalError("the gateway failed at this request: its log says how")))
         await self._respond(answer)
 
     async def _respond(self, answer: Answer) -> None:

@@ -1,4 +1,4 @@
-"""How requests are refused: one exception, and its form in each family of routes."""
+"""How requests are refused: what stands for it over HTTP, made of an error of the tree, and its form in each family."""
 
 from __future__ import annotations
 
@@ -7,22 +7,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from promissory.oplog.errors import Paused, PromissoryError, WorkerError
+
 Source = Literal["ingress", "invocation"]
 Headers = Sequence[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
-
-_PAUSED = "the worker is paused"
-_OF_THE_WORKER = frozenset({"non_determinism", "bad_handler", "worker_error"})
-_STATUSES = {
-    "not_found": 404,
-    "bad_arguments": 400,
-    "request_error": 400,
-    "malformed_frame": 400,
-    "not_ready": 470,
-    "store_failed": 503,
-    "disconnected": 503,
-}
 
 
 class Answer(NamedTuple):
@@ -55,44 +45,11 @@ class ClientGone(Exception):
     """Whoever asked has hung up: there is nobody to answer."""
 
 
-class AdminError(Exception):
-    """What the executor answers instead of what was asked for, or that it is away.
-
-    Args:
-      code: of the admin protocol.
-      message: for people.
-      status: the handler's own, if it is the outcome of one.
-      invocation: the id of the invocation that it is the outcome of.
-    """
-
-    def __init__(self, code: str, message: str, status: int | None = None, invocation: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.status = status
-        self.invocation = invocation
-
-    def refusal(self) -> Refusal:
-        """Return the refusal that says the same over HTTP."""
-        headers = () if self.invocation is None else ((b"x-restate-id", self.invocation.encode()),)
-        if self.status is not None:
-            status = self.status if 400 <= self.status <= 599 else 500
-            return Refusal(status, self.message, "invocation", headers)
-        if self.code == "paused":
-            message = self.message if self.message.startswith(_PAUSED) else f"{_PAUSED}: {self.message}"
-            return Refusal(500, message, "invocation", headers)
-        if self.code in _OF_THE_WORKER:
-            return Refusal(500, self.message, "invocation", headers)
-        if self.code == "limit_reached":
-            return Refusal(_limit_status(self.message), self.message)
-        return Refusal(_STATUSES.get(self.code, 500), self.message)
-
-
-def _limit_status(message: str) -> int:
-    """Return the status of a limit: one of size, of the number of requests, or of something else's length."""
-    if "in flight" in message:
-        return 429
-    return 413 if " bytes" in message else 400
+def refusal_of(error: PromissoryError) -> Refusal:
+    """Return the refusal that says over HTTP what an error says: its class and fields decide, never its words."""
+    source: Source = "invocation" if isinstance(error, (WorkerError, Paused)) else "ingress"
+    headers = () if error.invocation is None else ((b"x-restate-id", error.invocation.encode()),)
+    return Refusal(error.http_status, error.message, source, headers)
 
 
 def ingress_answer(refusal: Refusal) -> Answer:

@@ -6,10 +6,11 @@ from typing import Any
 
 from promissory.executor.http.door.exchange import Exchange
 from promissory.executor.http.door.paths import decoded
-from promissory.executor.http.door.refusals import AdminError, Answer, Refusal
+from promissory.executor.http.door.refusals import Answer, Refusal
 from promissory.executor.http.upstream.upstream import Daemon
+from promissory.oplog.errors import NotFound
+from promissory.oplog.ids import AWAKEABLE_PREFIX
 
-PREFIX = "prom_1"
 _OUTCOMES = {"resolved": b"already-resolved", "rejected": b"already-rejected"}
 
 
@@ -36,14 +37,12 @@ class Awakeables:
     async def _settle(self, exchange: Exchange, op: str, fields: dict[str, Any]) -> Answer:
         """Settle, and answer 202 whoever was first: the published clients throw on anything else."""
         awakeable = exchange.params["id"]
-        if not awakeable.startswith(PREFIX):
+        if not awakeable.startswith(AWAKEABLE_PREFIX):
             # The executor would take it for the name of some other promise, which nobody has proved to know.
-            raise Refusal(400, f"bad awakeable id {awakeable[:256]!r}: it does not begin with {PREFIX}")
+            raise Refusal(400, f"bad awakeable id {awakeable[:256]!r}: it does not begin with {AWAKEABLE_PREFIX}")
         try:
             answer = await self._daemon.request(op, {"promise": awakeable, **fields})
-        except AdminError as error:
-            if error.code != "not_found":
-                raise
+        except NotFound:
             outcome = b"unknown"
         else:
             outcome = b"settled" if answer["settled"] else _OUTCOMES.get(answer["state"], b"unknown")

@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 
 from promissory.executor.http.door.exchange import Exchange
-from promissory.executor.http.door.refusals import JSON, AdminError, Answer, Refusal
+from promissory.executor.http.door.refusals import JSON, Answer, Refusal
 from promissory.executor.http.upstream.upstream import Daemon
+from promissory.oplog.errors import PromiseDeleted
+from promissory.oplog.ids import NAME_SCHEME
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NAMES = ("promiseName", "promiseId")
@@ -34,9 +36,7 @@ class DurablePromises:
         name, _ = _read(await exchange.body())
         try:
             return _outcome(await self._daemon.request("promise.await", {"promise": name}, exchange.receive))
-        except AdminError as error:
-            if error.code != "deleted":
-                raise
+        except PromiseDeleted:
             raise Refusal(500, _DISPOSED, "invocation") from None
 
     async def resolve(self, exchange: Exchange) -> Answer:
@@ -73,7 +73,7 @@ def _read(body: bytes) -> tuple[str, dict[str, msgspec.Raw]]:
     field = next((name for name in _NAMES if name in given), None)
     if field is None:
         raise Refusal(400, "field `promiseName` (or `promiseId`) is missing")
-    return f"name:{_text(given, field)}", given
+    return f"{NAME_SCHEME}{_text(given, field)}", given
 
 
 def _value(given: dict[str, msgspec.Raw]) -> bytes:

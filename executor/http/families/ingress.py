@@ -6,17 +6,19 @@ arguments and results pass through as the bytes that they are.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from promissory.executor.http.door.exchange import Exchange, json_answer, not_allowed
 from promissory.executor.http.door.paths import decoded
-from promissory.executor.http.door.refusals import JSON, AdminError, Answer, Refusal
+from promissory.executor.http.door.refusals import JSON, Answer, Refusal
 from promissory.executor.http.families.delays import delay_us
 from promissory.executor.http.upstream.served import ComponentRow, HandlerRow, Table
 from promissory.executor.http.upstream.upstream import Daemon
+from promissory.oplog.errors import PromissoryError
 from promissory.oplog.ids import escape
+from promissory.oplog.render import rfc3339
 
 
 class Ingress:
@@ -91,11 +93,10 @@ class Ingress:
         try:
             shown = await self._daemon.request("invocation.show", {"invocation": invocation})
             due: str | None = shown.get("due")
-        except AdminError:
+        except PromissoryError:
             due = None
         if due is None and its_delay_us is not None:
-            when = datetime.now(UTC) + timedelta(microseconds=its_delay_us)
-            due = when.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+            due = rfc3339(time.time_ns() // 1_000 + its_delay_us)
         return due
 
 

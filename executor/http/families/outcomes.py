@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from promissory.executor.http.door.exchange import Exchange
-from promissory.executor.http.door.refusals import AdminError, Answer, Refusal
+from promissory.executor.http.door.refusals import Answer, Refusal, refusal_of
 from promissory.executor.http.families.ingress import result_answer
 from promissory.executor.http.families.paging import ALL
 from promissory.executor.http.upstream.served import Table
 from promissory.executor.http.upstream.upstream import Daemon
+from promissory.oplog.errors import NotFound, PromissoryError
 from promissory.oplog.ids import escape
 
 _UNKNOWN = {
@@ -38,7 +39,7 @@ class Outcomes:
         fields = {"worker": worker, "function": params["handler"], "key": params["key"]}
         try:
             found = await self._daemon.request("invocation.find", fields)
-        except AdminError as error:
+        except PromissoryError as error:
             raise _refusal(error, _operation(exchange)) from None
         return await self._outcome(exchange, found["invocation"])
 
@@ -54,7 +55,7 @@ class Outcomes:
 
         try:
             await self._daemon.request("invocation.list", fields, on_item=note)
-        except AdminError as error:
+        except PromissoryError as error:
             raise _refusal(error, _operation(exchange)) from None
         if not runs:
             raise _UNKNOWN[_operation(exchange)]
@@ -66,7 +67,7 @@ class Outcomes:
         try:
             fields = {"invocation": invocation}
             done = await self._daemon.request(f"invocation.{operation}", fields, exchange.receive)
-        except AdminError as error:
+        except PromissoryError as error:
             raise _refusal(error, operation) from None
         is_void = done["result"] == b"null" and await self._is_void(invocation)
         return result_answer(done["result"], is_void, done["invocation"])
@@ -76,7 +77,7 @@ class Outcomes:
         try:
             shown = await self._daemon.request("invocation.show", {"invocation": invocation})
             component = await self._table.component(shown["worker"].partition("/")[0])
-        except (AdminError, Refusal):
+        except (PromissoryError, Refusal):
             return False
         handler = component.handlers.get(shown["function"])
         return handler is not None and handler.is_void
@@ -87,5 +88,5 @@ def _operation(exchange: Exchange) -> str:
     return exchange.segments[-1]
 
 
-def _refusal(error: AdminError, operation: str) -> Refusal:
-    return _UNKNOWN[operation] if error.code == "not_found" else error.refusal()
+def _refusal(error: PromissoryError, operation: str) -> Refusal:
+    return _UNKNOWN[operation] if isinstance(error, NotFound) else refusal_of(error)

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from promissory.executor.http.door.exchange import Exchange, json_answer
-from promissory.executor.http.door.refusals import JSON, AdminError, Answer, Refusal
+from promissory.executor.http.door.refusals import JSON, Answer, Refusal
 from promissory.executor.http.families.paging import ALL, COUNT_MAX, number, page
 from promissory.executor.http.upstream.served import ComponentRow, Table
 from promissory.executor.http.upstream.upstream import Daemon
-from promissory.oplog.errors import BadArguments
+from promissory.oplog.errors import NotFound
 from promissory.oplog.ids import check_component, escape, resolve_component, unescape
 
 STATUSES = {
@@ -80,12 +80,7 @@ class Workers:
         body = _decode(await exchange.body(), CreateBody)
         component = exchange.params["c"]
         fields = {"worker": f"{component}/{escape(body.name)}", "args": bytes(body.args), "env": body.env}
-        try:
-            created = await self._daemon.request("worker.create", fields)
-        except AdminError as error:
-            if error.code == "bad_arguments" and error.message.endswith("exists already"):
-                raise Refusal(409, error.message) from None
-            raise
+        created = await self._daemon.request("worker.create", fields)
         shown = await self._daemon.request("worker.show", {"worker": created["worker"]})
         return json_answer({"workerId": worker_id(shown["worker"]), "componentVersion": shown["component_version"]})
 
@@ -166,9 +161,7 @@ class Workers:
         """Return a worker's metadata; None if it has been deleted since it was listed."""
         try:
             return metadata(await self._daemon.request("worker.show", {"worker": worker}))
-        except AdminError as error:
-            if error.code != "not_found":
-                raise
+        except NotFound:
             return None
 
     async def _invocation(self, exchange: Exchange) -> dict[str, Any]:
@@ -216,13 +209,9 @@ def _worker(exchange: Exchange) -> dict[str, Any]:
     """Return the field that names the worker in the path.
 
     Raises:
-      AdminError: what should be a component's name or id cannot be one.
+      BadArguments: what should be a component's name or id cannot be one.
     """
-    try:
-        component = check_component(exchange.params["c"])
-    except BadArguments as error:
-        raise AdminError(error.kind, error.message) from None
-    return {"worker": f"{component}/{escape(exchange.params['w'])}"}
+    return {"worker": f"{check_component(exchange.params['c'])}/{escape(exchange.params['w'])}"}
 
 
 def _like(component: ComponentRow, asked: str) -> str | None:

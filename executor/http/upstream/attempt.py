@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from types import TracebackType
 
 import anyio
 
-from promissory.executor.http.door.refusals import AdminError
+from promissory.oplog.errors import PromissoryError
 
 
 class Attempt:
@@ -15,7 +16,7 @@ class Attempt:
     def __init__(self) -> None:
         self._ended = anyio.Event()
         self._is_done = False
-        self._error: AdminError | None = None
+        self._error: PromissoryError | None = None
 
     def __enter__(self) -> None:
         pass
@@ -24,7 +25,7 @@ class Attempt:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._is_done = error is None
-        self._error = error if isinstance(error, AdminError) else None
+        self._error = error if isinstance(error, PromissoryError) else None
         self._ended.set()
 
     async def ended(self) -> None:
@@ -35,10 +36,10 @@ class Attempt:
         """Wait until it has ended, and return whether it was done; if not, whoever waits must make another.
 
         Raises:
-          AdminError: it failed.
+          PromissoryError: it failed.
         """
         await self._ended.wait()
         if self._error is not None:
             # One of its own for each who waits: they would all add to one's traceback.
-            raise AdminError(self._error.code, self._error.message)
+            raise copy.copy(self._error)
         return self._is_done

@@ -75,7 +75,7 @@ class Table:
 
         Raises:
           Refusal: there is none (404), or it is known but not available (503).
-          AdminError: the executor is away.
+          PromissoryError: the executor is away, or refuses.
         """
         found = self.known(name)
         if found is None:
@@ -93,7 +93,7 @@ class Table:
 
         Raises:
           Refusal: there is none.
-          AdminError: the executor is away.
+          PromissoryError: the executor is away, or refuses.
         """
         found = component.handlers.get(name)
         if found is None:
@@ -110,7 +110,7 @@ class Table:
         """Ask the executor what it serves; those who ask meanwhile share one more answer.
 
         Raises:
-          AdminError: the executor is away.
+          PromissoryError: the executor is away, or refuses.
         """
         if self._refreshing is not None:
             # What is under way may have been asked before the change that this one is about.

@@ -10,13 +10,12 @@ import anyio
 from anyio.abc import ByteStream
 from starlette.types import Receive
 
-from promissory.executor.client.link import Disconnected, open_stream
-from promissory.executor.http.door.refusals import AdminError
+from promissory.executor.client.link import open_stream
 from promissory.executor.http.upstream.attempt import Attempt
 from promissory.executor.http.upstream.background import spawn
 from promissory.executor.http.upstream.hangups import Vigil
 from promissory.executor.http.upstream.link import SharedLink
-from promissory.oplog.errors import PromissoryError
+from promissory.oplog.errors import LimitReached
 
 WAITING_MAX = 10_000
 """Beyond so many requests on one connection, another is made: the executor takes 20 000 on each."""
@@ -49,7 +48,7 @@ class Daemon:
         """Perform an operation of the admin protocol and return its value; the arguments are those of `ask`.
 
         Raises:
-          AdminError: the executor's error, or that it is away (`disconnected`).
+          PromissoryError: the executor's error; that it is away is `Disconnected`.
           ClientGone: the client hung up meanwhile.
         """
         for link in self._links:
@@ -84,7 +83,7 @@ class Daemon:
             if await self._connecting.is_done() and self._links:
                 return self._links[-1]
         if len(self._links) >= LINKS_MAX:
-            raise AdminError("limit_reached", f"{LINKS_MAX * WAITING_MAX} requests are in flight")
+            raise LimitReached(f"{LINKS_MAX * WAITING_MAX} requests are in flight", "rate")
         self._connecting = Attempt()
         try:
             with self._connecting:
@@ -93,11 +92,8 @@ class Daemon:
             self._connecting = None
 
     async def _connect(self) -> SharedLink:
-        try:
-            stream, reader = await open_stream(str(self._path))
-        except PromissoryError as error:
-            raise AdminError(Disconnected.kind, error.message) from None
-        link = SharedLink(stream, reader, self._vigil)
+        stream, reader, hello = await open_stream(str(self._path))
+        link = SharedLink(stream, reader, hello, self._vigil)
         self._links.append(link)
         scope = self._scopes[link] = anyio.CancelScope()
         spawn(self._run, link, stream, scope)

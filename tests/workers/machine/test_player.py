@@ -54,18 +54,16 @@ def test_outputs_compare_without_their_timestamps(host: Any) -> None:
     h.replay(later).close()
 
 
-def test_next_input_names_the_invocation_for_its_beginning_and_else_the_input(host: Any) -> None:
-    """The host can say which input a step is for before it takes it."""
+def test_a_step_is_for_the_invocation_at_its_beginning_and_else_for_the_input(host: Any) -> None:
+    """A step says which input it was for: an invocation's own index for its beginning."""
     h = host(Various)
     invocation = h.queue("promise")
-    assert h.player.next_input == invocation
     assert h.step().input == invocation
     assert not h.player.ready
     ended = h.put(Ended(h.tick(), 4, Value(b"x")))
     waiting = h.queue("runs", 0)
-    assert h.player.next_input == ended
     assert h.step().input == ended
-    assert h.player.next_input == waiting
+    assert h.step().input == waiting
     h.settle()
 
 
@@ -134,7 +132,6 @@ def test_a_step_that_raises_names_its_input_and_kills_its_player(make_host: Any)
     assert str(caught.value) == "ValueError: broken"
     again = h.replay()
     assert again.ready
-    assert again.next_input == 4
     again.close()
 
 
