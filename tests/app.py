@@ -65,10 +65,10 @@ class App:
         """Start `promissory gateway` for the daemon that there is, or will be."""
         return self.start(*arguments, command="gateway", **options)
 
-    def refusal(self, *arguments: str, **options: Any) -> str:
-        """Start a daemon that must not start; return its one line."""
+    def refusal(self, *arguments: str, status: int = 4, **options: Any) -> str:
+        """Start a daemon that must not start, and ends with the status; return its one line."""
         daemon = self.start(*arguments, **options)
-        assert daemon.wait() == 1, daemon.log
+        assert daemon.wait() == status, daemon.log
         (line,) = daemon.texts()
         assert line.startswith("promissory: "), line
         assert daemon.events("serving") == []

@@ -81,7 +81,7 @@ def test_a_paused_worker_is_told_with_the_invocation(ask: Any, peer: Any) -> Non
     peer.answer("invoke", ANNOUNCED, {"error": {"code": "paused", "message": "the worker is paused: ValueError: 7"}})
     outcome = ask("invoke", "cart/u-1", "add")
 
-    assert outcome.status == 1
+    assert outcome.status == 6
     assert outcome.err == f"promissory: the worker is paused: ValueError: 7; the invocation goes on: {INVOCATION}\n"
 
 
@@ -91,7 +91,7 @@ def test_losing_the_executor_prints_the_invocation(ask: Any, peer: Any) -> None:
     peer.afterwards = lambda connection: connection.shutdown(socket.SHUT_RDWR)
     outcome = ask("invoke", "cart/u-1", "add")
 
-    assert outcome.status == 1
+    assert outcome.status == 7
     assert outcome.err == (
         f"promissory: the connection to the executor was lost; the invocation goes on: {INVOCATION}\n"
     )
@@ -107,7 +107,7 @@ def test_timeout_ends_the_waiting_and_prints_the_invocation(ask: Any, peer: Any)
     peer.answer("invoke", ANNOUNCED)
     outcome = ask("invoke", "cart/u-1", "add", "--timeout", "0.2")
 
-    assert (outcome.status, outcome.out) == (1, "")
+    assert (outcome.status, outcome.out) == (5, "")
     assert outcome.err == f"promissory: no answer within 0.2 s; the invocation goes on: {INVOCATION}\n"
 
 
@@ -127,7 +127,7 @@ def test_ctrl_c_ends_the_waiting_and_prints_the_invocation(ask: Any, peer: Any, 
     peer.afterwards = interrupt
     outcome = ask(*argv)
 
-    assert (outcome.status, outcome.out) == (1, "")
+    assert (outcome.status, outcome.out) == (5, "")
     assert outcome.err == f"promissory: interrupted; the invocation goes on: {INVOCATION}\n"
 
 

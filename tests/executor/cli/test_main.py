@@ -131,21 +131,21 @@ def test_arguments_that_are_no_json_are_told_how_to_quote(run: Any) -> None:
         ["invocation", "cancel", "inv_1AAAA"],
     ],
 )
-def test_without_an_executor_is_status_1_and_one_line(run: Any, tmp_path: Path, argv: list[str]) -> None:
+def test_without_an_executor_is_status_7_and_one_line(run: Any, tmp_path: Path, argv: list[str]) -> None:
     """Every command that needs an executor says in one line that there is none, and where it looked."""
     outcome = run(*argv)
 
-    assert (outcome.status, outcome.out) == (1, "")
+    assert (outcome.status, outcome.out) == (7, "")
     assert outcome.err.startswith("promissory: no executor at promissory-data/admin.sock: there is no such socket")
     assert outcome.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("argv", [["verify"], ["backup", "copy"], ["oplog", "a/b"]])
-def test_without_a_data_directory_is_status_1_and_one_line(run: Any, argv: list[str]) -> None:
+def test_without_a_data_directory_is_status_3_and_one_line(run: Any, argv: list[str]) -> None:
     """What reads the data directory says when there is none, and makes none."""
     outcome = run(*argv)
 
-    assert (outcome.status, outcome.out) == (1, "")
+    assert (outcome.status, outcome.out) == (3, "")
     assert outcome.err == "promissory: no data directory at promissory-data\n"
     assert list(Path().iterdir()) == []
 
@@ -157,7 +157,7 @@ def test_where_the_executor_is(run: Any, peer: Any, monkeypatch: pytest.MonkeyPa
 
     assert run("components", "--socket", peer.path).status == 0
     assert run("components", "--data", directory).status == 0
-    assert run("components", "--data", "elsewhere").status == 1
+    assert run("components", "--data", "elsewhere").status == 7
     monkeypatch.setenv("PROMISSORY_DATA", directory)
     assert run("components").status == 0
     monkeypatch.setenv("PROMISSORY_SOCKET", "/elsewhere")
@@ -172,7 +172,7 @@ def test_the_executors_error_is_one_line_on_stderr(ask: Any, peer: Any) -> None:
     peer.answer("status", {"error": {"code": "paused", "message": "ValueError:\n  \x1b[31mred\x07"}})
     outcome = ask("status")
 
-    assert (outcome.status, outcome.out) == (1, "")
+    assert (outcome.status, outcome.out) == (6, "")
     assert outcome.err == "promissory: ValueError: \\x1b[31mred\\x07\n"
 
 
@@ -180,7 +180,7 @@ def test_losing_the_executor_is_one_line_on_stderr(ask: Any) -> None:
     """An executor that goes away while it is asked is an error like any other."""
     outcome = ask("status")
 
-    assert (outcome.status, outcome.out) == (1, "")
+    assert (outcome.status, outcome.out) == (7, "")
     assert outcome.err == "promissory: the connection to the executor was lost\n"
 
 

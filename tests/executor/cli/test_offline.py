@@ -15,7 +15,7 @@ from promissory.oplog import entries as e
 from promissory.oplog import fold
 from promissory.oplog.codec import encode_entry
 from promissory.oplog.environment import Environment
-from promissory.oplog.errors import BadArguments, NewerFormat, NotFound, OplogCorrupt, StoreFailed
+from promissory.oplog.errors import BadArguments, Exists, NewerFormat, NotFound, OplogCorrupt
 from promissory.oplog.ids import WorkerId, component_id
 from promissory.oplog.tables import Table, WorkerRow, oplog_key
 
@@ -74,7 +74,7 @@ def test_a_backup_is_sound_and_whole(written: Path, tmp_path: Path) -> None:
 
 def test_a_backup_overwrites_nothing(written: Path) -> None:
     """A destination that is not empty is refused."""
-    with pytest.raises(StoreFailed, match="not empty"):
+    with pytest.raises(Exists, match="not empty"):
         offline.backup(written, written)
 
 

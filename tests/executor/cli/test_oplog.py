@@ -19,9 +19,15 @@ from promissory.executor.protocol.frames import encode_frame
 from promissory.oplog.errors import NotFound, StoreFailed
 
 ENTRIES: list[dict[str, Any]] = [
-    {"index": 1, "kind": "Created", "timestamp": 1_767_323_045_000_006, "args": b"[]", "seed": "***"},
+    {"index": 1, "kind": "Created", "timestamp": "2026-01-02T03:04:05.000006Z", "args": b"[]", "seed": "***"},
     {"index": 2, "kind": "Invoked", "timestamp": "2026-01-02T03:04:06Z", "function": "f", "params": b"[1]", "key": "k"},
-    {"index": 3, "kind": "Errored", "timestamp": 0, "error": "x" * 300, "traceback": "many\nlines"},
+    {
+        "index": 3,
+        "kind": "Errored",
+        "timestamp": "1970-01-01T00:00:00.000000Z",
+        "error": "x" * 300,
+        "traceback": "many\nlines",
+    },
 ]
 
 
@@ -88,7 +94,7 @@ def test_an_oplog_may_be_cut(run: Any, offline: Any) -> None:
     assert run("oplog", "approval/b", "--limit", "3").err == ""
 
 
-def test_a_worker_that_is_none_is_status_1(run: Any, offline: Any) -> None:
+def test_a_worker_that_is_none_is_told(run: Any, offline: Any) -> None:
     """A malformed name and an unknown worker are each one line on stderr."""
 
     def read_oplog(*_: object) -> Iterator[dict[str, Any]]:
@@ -164,7 +170,7 @@ def test_backup(run: Any, offline: Any) -> None:
         raise StoreFailed("disk full")
 
     offline.backup = fail
-    assert (run("backup", "copy").status, run("backup", "copy").err) == (1, "promissory: disk full\n")
+    assert (run("backup", "copy").status, run("backup", "copy").err) == (7, "promissory: disk full\n")
 
 
 def test_serve_hands_over_to_the_daemon(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

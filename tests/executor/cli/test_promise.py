@@ -86,17 +86,17 @@ def test_an_outcome_is_shown(ask: Any, peer: Any, command: str) -> None:
 
 
 def test_await_stops_waiting_at_its_timeout(ask: Any, peer: Any) -> None:
-    """`promise await --timeout` ends with status 1 and says that the promise is not settled."""
+    """`promise await --timeout` ends with status 5 and says that the promise is not settled."""
     peer.answer("promise.await")
     outcome = ask("promise", "await", PROMISE, "--timeout", "0.1")
 
-    assert (outcome.status, outcome.out) == (1, "")
+    assert (outcome.status, outcome.out) == (5, "")
     assert outcome.err == f"promissory: no answer within 0.1 s; {PROMISE} is not settled\n"
 
 
-def test_an_unknown_promise_is_status_1(ask: Any, peer: Any) -> None:
+def test_an_unknown_promise_is_status_3(ask: Any, peer: Any) -> None:
     """The executor's `not_found` is the line on stderr."""
     peer.answer("promise.complete", {"error": {"code": "not_found", "message": f"there is no promise {PROMISE}"}})
     outcome = ask("promise", "complete", PROMISE)
 
-    assert (outcome.status, outcome.out, outcome.err) == (1, "", f"promissory: there is no promise {PROMISE}\n")
+    assert (outcome.status, outcome.out, outcome.err) == (3, "", f"promissory: there is no promise {PROMISE}\n")

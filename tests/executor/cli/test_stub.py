@@ -65,7 +65,7 @@ def test_an_unknown_component_is_told_what_there_is(ask: Any, peer: Any) -> None
     peer.answer("component.list", {"ok": said()})
     outcome = ask("stub", "leger", "-o", "stub.py")
 
-    assert (outcome.status, outcome.out) == (1, "")
+    assert (outcome.status, outcome.out) == (3, "")
     assert outcome.err == "promissory: there is no component 'leger' (there is: approval, ledger)\n"
     assert not Path("stub.py").exists()
     peer.answer("component.list", {"ok": []})

@@ -67,7 +67,7 @@ def test_a_worker_is_shown_with_its_last_error(ask: Any, peer: Any) -> None:
     row = {
         **ROW,
         "attempt": 3,
-        "next_attempt_at": 1_767_323_045_000_006,
+        "next_attempt_at": "2026-01-02T03:04:05.000006Z",
         "traceback": 'Traceback:\n  File "a.py"\n\x1b[31m',
         "env": {"K": "V"},
         "args": b"[1]",

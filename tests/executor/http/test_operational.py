@@ -85,10 +85,3 @@ def test_histograms(last: Any) -> None:
     assert samples["promissory_step_seconds_bucket", "0.5"] == 1
     assert samples["promissory_step_seconds_bucket", "+Inf"] == 3
     assert (samples["promissory_step_seconds_sum", None], samples["promissory_step_seconds_count", None]) == (4.5, 3)
-
-
-def test_flat_figures() -> None:
-    """A flat map of counts is read as counters and gauges."""
-    text = exposition({"steps": 7, "watchers": 2}, Requests(), "")[0].decode()
-    assert "promissory_steps_total 7.0" in text
-    assert "promissory_watchers 2.0" in text

@@ -318,7 +318,7 @@ def test_port_in_use(app: App, port: socket.socket) -> None:
     address = address_of(port)
     assert f"cannot serve HTTP at {address}: Address already in use" in app.refusal("jobs", "--http", address)
     alone = app.gateway("--http", address)
-    assert alone.wait() == 1
+    assert alone.wait() == 4
     assert alone.texts() == [f"promissory: cannot serve HTTP at {address}: Address already in use"]
 
 
@@ -403,7 +403,7 @@ def test_odd_token_files(app: App, tmp_path: Path, content: bytes | None) -> Non
     line = app.refusal("jobs", *ANY_PORT, "--token-file", str(path))
     assert "token" in line
     alone = app.gateway(*ANY_PORT, "--token-file", str(path))
-    assert alone.wait() == 1
+    assert alone.wait() == 4
     assert alone.texts() == [line]
 
 

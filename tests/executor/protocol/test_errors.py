@@ -9,7 +9,20 @@ import pytest
 from promissory.executor.protocol.errors import error_from_wire, error_to_wire
 from promissory.executor.protocol.frames import FrameReader, MalformedFrame, encode_frame
 from promissory.oplog import errors
-from promissory.oplog.errors import NonDeterminismError, NotFound, Paused, PromissoryError, TerminalError, TimedOut
+from promissory.oplog.errors import (
+    LIMIT_KINDS,
+    CallError,
+    LimitKind,
+    LimitReached,
+    NonDeterminismError,
+    NotFound,
+    OplogError,
+    Paused,
+    PromissoryError,
+    RequestError,
+    TerminalError,
+    TimedOut,
+)
 
 
 def subclasses(cls: type[PromissoryError]) -> list[type[PromissoryError]]:
@@ -43,6 +56,7 @@ def test_the_context_of_an_error_travels() -> None:
     assert wire == {
         "code": "non_determinism",
         "message": "differs",
+        "families": ["worker_error"],
         "worker": "a/b",
         "index": 7,
         "expected": "run x",
@@ -50,17 +64,42 @@ def test_the_context_of_an_error_travels() -> None:
     }
     found = error_from_wire(wire)
     assert (found.worker, found.index, found.expected, found.found) == ("a/b", 7, "run x", "sleep")
-    assert error_to_wire(NotFound("gone")) == {"code": "not_found", "message": "gone"}
+    assert error_to_wire(NotFound("gone")) == {"code": "not_found", "message": "gone", "families": ["request_error"]}
 
 
 def test_a_terminal_error_keeps_its_status() -> None:
     """The code of a terminal error travels as `status`, the invocation beside it."""
     wire = error_to_wire(TerminalError("no stock", 409), invocation="inv_1x")
 
-    assert wire == {"code": "terminal", "message": "no stock", "status": 409, "invocation": "inv_1x"}
+    assert wire == {
+        "code": "terminal",
+        "message": "no stock",
+        "families": ["worker_error"],
+        "status": 409,
+        "invocation": "inv_1x",
+    }
     found = error_from_wire(wire)
     assert isinstance(found, TerminalError)
-    assert found.code == 409
+    assert (found.code, found.invocation) == (409, "inv_1x")
+
+
+@pytest.mark.parametrize("limit", LIMIT_KINDS)
+def test_a_limit_keeps_its_kind(limit: LimitKind) -> None:
+    """Which kind of limit was reached arrives, and with it the HTTP status and whether asking again can help."""
+    sent = LimitReached("too much", limit)
+    found = error_from_wire(error_to_wire(sent))
+
+    assert isinstance(found, LimitReached)
+    assert (found.limit, found.http_status, found.can_retry) == (limit, sent.http_status, sent.can_retry)
+
+
+@pytest.mark.parametrize("limit", [None, "colour", 7, ["rate"]])
+def test_a_kind_of_limit_of_a_later_version_is_still_a_limit(limit: object) -> None:
+    """A limit of an unknown kind, or of none, is one of size, which nobody tries again."""
+    found = error_from_wire({"code": "limit_reached", "message": "too much", "limit": limit})
+
+    assert isinstance(found, LimitReached)
+    assert (found.limit, found.can_retry) == ("size", False)
 
 
 def test_timed_out_is_a_timeout_error_on_both_sides() -> None:
@@ -74,6 +113,26 @@ def test_a_code_of_a_later_version_is_still_an_error_of_ours() -> None:
 
     assert PromissoryError is type(found)
     assert str(found) == "sorry"
+
+
+@pytest.mark.parametrize(
+    ("families", "cls"),
+    [
+        (["call", "terminal", "worker_error"], CallError),
+        (["eaten_by_a_fox", "terminal", "worker_error"], TerminalError),
+        (["limit_reached", "request_error"], LimitReached),
+        (["oplog_error"], OplogError),
+        ([7, None, "request_error"], RequestError),
+        ("terminal", PromissoryError),
+        (7, PromissoryError),
+    ],
+)
+def test_a_code_of_a_later_version_is_of_its_nearest_family(families: object, cls: type[PromissoryError]) -> None:
+    """An unknown code gives the nearest class that is known, and so the statuses of that."""
+    found = error_from_wire({"code": "eaten_by_a_bear", "message": "sorry", "families": families, "status": 404})
+
+    assert cls is type(found)
+    assert found.http_status == (404 if issubclass(cls, TerminalError) else cls("").http_status)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the daemon refuses to start on: exit status 1 and one line on stderr, no traceback."""
+"""What the daemon refuses to start on: an exit status by the kind of fault and one line on stderr, no traceback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def app(tmp_path: Path, daemons: Daemons) -> App:
 def test_taken_lock(app: App) -> None:
     """A second daemon on the same data says who has it."""
     daemon = app.serve("jobs")
-    line = app.refusal("jobs")
+    line = app.refusal("jobs", status=7)
     assert "in use by another executor" in line
     assert str(daemon.pid) in line
     assert daemon.process.poll() is None
@@ -67,17 +67,17 @@ def test_newer_format(app: App) -> None:
     """Data of a newer format is refused with both versions."""
     with Environment(app.data) as environment:
         environment.commit({Table.META: {b"format": (FORMAT_VERSION + 1).to_bytes(4, "big")}})
-    line = app.refusal("jobs")
+    line = app.refusal("jobs", status=7)
     assert f"format {FORMAT_VERSION + 1}" in line
 
 
 def test_data_that_is_none(app: App, tmp_path: Path) -> None:
     """A data directory that is a file, or holds no LMDB data, is refused."""
     (tmp_path / "file").write_text("text")
-    assert "file" in app.refusal("jobs", data=tmp_path / "file")
+    assert "file" in app.refusal("jobs", data=tmp_path / "file", status=7)
     app.data.mkdir()
     (app.data / "data.mdb").write_bytes(b"no data" * 4096)
-    assert str(app.data) in app.refusal("jobs")
+    assert str(app.data) in app.refusal("jobs", status=7)
 
 
 @pytest.mark.parametrize(
