@@ -28,11 +28,11 @@ from typing import NamedTuple
 
 import pytest
 
-from promissory.executor import operations
 from promissory.executor.config import Config, load_config
 from promissory.executor.protocol.errors import _BY_KIND
 from promissory.executor.protocol.frames import MalformedFrame
 from promissory.executor.telemetry.metrics import Latencies
+from promissory.executor.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -354,7 +354,7 @@ def test_error_codes() -> None:
 
     assert MalformedFrame.kind in _BY_KIND
     assert set(_BY_KIND) <= shown
-    assert f'"{operations.VERSION}"' in protocol_page()
+    assert f'"{VERSION}"' in protocol_page()
 
 
 def test_dependencies() -> None:

@@ -9,7 +9,7 @@ import trio
 from attrs import define, field
 
 import promissory
-from promissory.oplog.errors import BadArguments, LimitReached, NotFound, TerminalError
+from promissory.oplog.errors import BadArguments, Exists, LimitReached, NotFound, TerminalError
 from promissory.oplog.tables import Table
 
 performed: list[str] = []
@@ -240,7 +240,7 @@ async def test_required_fields_need_a_creation(shop: Any) -> None:
 
     await shop.create("counter/1", 40, env={"A": "1", "B": "2"})
     assert await shop.invoke("counter/1", "value") == 42
-    with pytest.raises(BadArguments, match="exists"):
+    with pytest.raises(Exists, match="counter/1"):
         await shop.create("counter/1", 1)
 
 

@@ -188,7 +188,7 @@ async def test_refused_for_a_worker_that_is(tmp_path: Path) -> None:
     async with desk(tmp_path) as client:
         await client.call("desk/a", "order", [])
         before = client.entries()
-        assert (await client.refusal("worker.create", worker="desk/a"))["code"] == "bad_arguments"
+        assert (await client.refusal("worker.create", worker="desk/a"))["code"] == "exists"
         for index in (1, 2, 3, 4, 99, 2**63 - 1):
             refused = await client.refusal("promise.complete", promise=f"desk/a/{index}", data=b"")
             assert refused["code"] == "not_found"

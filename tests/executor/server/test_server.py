@@ -23,6 +23,7 @@ import promissory.executor.server.server
 from promissory.executor.config import Config
 from promissory.executor.protocol.frames import encode_frame
 from promissory.executor.server.server import Connection, Server
+from promissory.executor.version import VERSION
 from promissory.oplog.errors import BadArguments
 from tests.admin import RawClient, raw, serving
 
@@ -131,9 +132,9 @@ async def test_live_socket_is_refused_and_stale_one_taken_over(tmp_path: Path) -
 
 
 async def test_hello(tmp_path: Path) -> None:
-    """The server speaks first: the protocol's number and its version."""
+    """The server speaks first: the protocol's number, its version and its features."""
     async with serving(tmp_path, [Tally]) as (_, path), raw(path, hello=False) as client:
-        assert await client.receive() == {"protocol": 1, "executor": "0.1.0"}
+        assert await client.receive() == {"protocol": 1, "executor": VERSION, "features": []}
 
 
 # What comes in.
