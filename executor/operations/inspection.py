@@ -55,14 +55,14 @@ class Inspection:
     # Workers.
 
     def worker(self, worker_id: WorkerId) -> dict[str, Any]:
-        """Return all that is known of one worker.
+        """Return all that is known of one worker; of what its damaged entries said nothing is.
 
         Raises:
           NotFound: there is no such worker.
         """
         row = self._row(worker_id)
         shown = self._worker_map(row)
-        created = self._entry(row, row.life)
+        created = self._readable(row, row.life)
         if isinstance(created, Created):
             shown["component_version"] = created.component_version
             shown["env"] = created.env
@@ -71,7 +71,7 @@ class Inspection:
                 shown["parent"] = self._registry.path_of(created.parent)
         if row.scheduled:
             shown["scheduled"] = list(self._scheduled(row))
-        errored = self._entry(row, row.errored) if row.errored else None
+        errored = self._readable(row, row.errored) if row.errored else None
         if isinstance(errored, Errored):
             shown["error"] = errored.error
             shown["traceback"] = errored.traceback
@@ -85,7 +85,7 @@ class Inspection:
         for key, raw in self._env.scan(Table.PROMISES, *ordinal_range(row.ordinal)):
             if PromiseRow.decode(raw).state is PromiseState.SCHEDULED:
                 index = OplogIndex(PAIR.unpack(key)[1])
-                invoked = self._entry(row, index)
+                invoked = self._readable(row, index)
                 if isinstance(invoked, Invoked) and invoked.due is not None:
                     invocation = str(InvocationId(row.worker_id, index))
                     yield {"invocation": invocation, "function": invoked.function, "due": rfc3339(invoked.due)}
@@ -178,6 +178,13 @@ class Inspection:
                 if isinstance(errored, Errored):
                     shown["last_error"] = errored.error
         return shown
+
+    def _readable(self, row: WorkerRow, index: int) -> Any:
+        """Return an entry, or None where it cannot be read: a damaged worker can still be looked at."""
+        try:
+            return self._entry(row, index)
+        except OplogError:
+            return None
 
     def _entry(self, row: WorkerRow, index: int) -> Any:
         key = oplog_key(row.ordinal, index)
@@ -286,26 +293,29 @@ class Inspection:
                 yield None
 
     def _invocation_map(self, row: WorkerRow, index: int, promise: PromiseRow) -> dict[str, Any]:
-        invoked = self._entry(row, index)
-        if not isinstance(invoked, Invoked):
-            path = self._registry.path_of(row.worker_id)
-            raise OplogCorrupt(f"entry {index} of {path} is not an Invoked", worker=path, index=index)
+        """Return what is known of an invocation; one whose `Invoked` is damaged shows the damage as its error."""
         shown: dict[str, Any] = {
             "invocation": str(InvocationId(row.worker_id, OplogIndex(index))),
             "worker": self._registry.path_of(row.worker_id),
-            "function": invoked.function,
+            "function": "",
             "status": _invocation_status(row, index, promise),
-            "key": invoked.key,
+            "key": "",
             "created_at": rfc3339(promise.created_at),
         }
-        if invoked.caller is not None:
-            shown["caller"] = self._registry.path_of(invoked.caller)
-        if invoked.due is not None:
-            shown["due"] = rfc3339(invoked.due)
-        if promise.state is PromiseState.REJECTED:
-            completed = self._entry(row, promise.outcome)
-            if isinstance(completed, Completed) and isinstance(completed.outcome, Failure):
-                shown["error"] = completed.outcome.message
+        try:
+            invoked = self._entry(row, index)
+            if isinstance(invoked, Invoked):
+                shown["function"], shown["key"] = invoked.function, invoked.key
+                if invoked.caller is not None:
+                    shown["caller"] = self._registry.path_of(invoked.caller)
+                if invoked.due is not None:
+                    shown["due"] = rfc3339(invoked.due)
+            if promise.state is PromiseState.REJECTED:
+                completed = self._entry(row, promise.outcome)
+                if isinstance(completed, Completed) and isinstance(completed.outcome, Failure):
+                    shown["error"] = completed.outcome.message
+        except OplogError as error:
+            shown["error"] = str(error)
         return shown
 
     # Oplogs.
