@@ -13,7 +13,7 @@ import lmdb
 import pytest
 
 from promissory.oplog.environment import LOCK_FILE, Environment, Locked, ordinal_range, prefix_end
-from promissory.oplog.errors import NewerFormat, StoreFailed
+from promissory.oplog.errors import Exists, NewerFormat, StoreFailed
 from promissory.oplog.tables import FORMAT_VERSION, Table, oplog_key
 
 ROWS = {oplog_key(1, index): b"%d" % index for index in range(1, 3001)}
@@ -262,7 +262,7 @@ def test_a_backup_overwrites_nothing(environment: Environment, tmp_path: Path) -
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("mine")
     for destination in (tmp_path / "full", tmp_path / "full" / "x"):
-        with pytest.raises(StoreFailed):
+        with pytest.raises(Exists):
             environment.backup(destination)
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["x"]
 
