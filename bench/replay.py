@@ -41,15 +41,18 @@ def prepare(data: Path) -> int:
         created = e.Created(now, worker_id, component.version, b"[]", {}, None, bytes(32))
         player = Player(component, worker_id)
         player.feed(OplogIndex(1), created)
-        activation = residents.create(created, None)
+        with record.unit():
+            activation = residents.create(created, None)
         activation.player, activation.is_loaded = player, True
-        residents.deliver(activation, e.Invoked(now, "steps_async", b"[%d]" % RUNS_COUNT, "key", None, None, (), None))
+        invoked = e.Invoked(now, "steps_async", b"[%d]" % RUNS_COUNT, "key", None, None, (), None)
+        with record.unit():
+            residents.deliver(activation, invoked)
         while player.ready:
-            for entry in player.step(OplogIndex(activation.row.last), record.now()).outputs:
-                residents.append(activation, entry)
-            for start in list(player.open_runs):
-                residents.deliver(activation, e.Ended(record.now(), start, e.Value(b"1")))
-            residents.end_unit()
+            with record.unit():
+                for entry in player.step(OplogIndex(activation.row.last), record.now()).outputs:
+                    residents.append(activation, entry)
+                for start in list(player.open_runs):
+                    residents.deliver(activation, e.Ended(record.now(), start, e.Value(b"1")))
             while record.sealed:
                 environment.commit(record.sealed[0].changes)
                 record.committed(record.sealed[0])

@@ -97,6 +97,8 @@ class OplogError(PromissoryError):
 
     kind = "oplog_error"
     exit_status = 7
+    ordinal: int | None = None
+    """The ordinal of the worker whose record it belongs to, where that is known: its worker is paused."""
 
 
 class OplogCorrupt(OplogError):

@@ -168,6 +168,15 @@ class WorkerRow:
         worker_id = self.worker_id
         return self._LAYOUT.pack(*_numbers_of(self)) + worker_id.component_id + worker_id.worker_name.encode()
 
+    def numbers(self) -> tuple[int, ...]:
+        """Return all that changes in the row, for `restore`."""
+        return _numbers_of(self)
+
+    def restore(self, numbers: tuple[int, ...]) -> None:
+        """Have the row be again as it was when `numbers` were taken of it."""
+        for name, number in zip(_NUMBERS, numbers, strict=True):
+            setattr(self, name, number)
+
     @classmethod
     def decode(cls, ordinal: int, row: bytes) -> WorkerRow:
         """Undo `encode`.
@@ -223,7 +232,7 @@ _NUMBERS = (
     "next_attempt",
 )
 """The fields of `WorkerRow._LAYOUT`, in its order."""
-_numbers_of = operator.attrgetter(*_NUMBERS)
+_numbers_of: Callable[[WorkerRow], tuple[int, ...]] = operator.attrgetter(*_NUMBERS)
 
 _CONDITION_STATUS = {
     Condition.RETRYING: "retrying",

@@ -1,8 +1,8 @@
-"""What has been appended, durable or not yet: units go into a batch, batches into commits, and reads see them all.
+"""The record as appended, durable or not yet: units go into a batch, batches into commits, and reads see them all.
 
-Three rules. A unit is appended without an await in between, so no batch is ever sealed inside one. Reads look at the
-batches that wait for their commit before they look at LMDB. Whatever leaves the executor registers with
-`when_durable` and leaves when the commit that holds its cause is done, or learns that it failed.
+Two rules beside those of a unit. Reads look at the batches that wait for their commit before they look at LMDB.
+Whatever leaves the executor registers with `when_durable` and leaves when the commit that holds its cause is done, or
+learns that it failed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from promissory.executor.commits.unit import ABSENT, Part, Unit
 from promissory.oplog import fold
 from promissory.oplog.codec import decode_entries, decode_entry, encode_entry
 from promissory.oplog.entries import Ended, Entry, SameAs, Settled
@@ -63,6 +64,10 @@ class Record:
         """Puts what is written once for a batch."""
         self._last_now = 0
         self.batch = Batch(1)
+        self._unit: Unit | None = None
+        """The unit that is open now."""
+        self.unit_number = 0
+        """Counts the units; the open one's, or the last one's."""
         self.sealed: deque[Batch] = deque()
         """Batches that wait for their commit or are in it, oldest first."""
         self.entries_max = 4_096
@@ -138,7 +143,7 @@ class Record:
         except OplogCorrupt:  # its row cannot be read either: the ordinal is all that is left of its name
             worker = f"#{ordinal}"
         error.message = f"entry {index} of {worker}: {error.message}"
-        error.worker, error.index = worker, index
+        error.worker, error.index, error.ordinal = worker, index, ordinal
         return error
 
     def entries(self, ordinal: int, first: int, last: int) -> list[Entry]:
@@ -196,14 +201,22 @@ class Record:
         return self._next_ordinal - 1
 
     def put(self, table: Table, key: bytes, row: bytes | None) -> None:
-        """Change one row as part of the unit being appended."""
-        batch = self.batch
-        batch.changes[table][key] = row
+        """Change one row as part of the open unit."""
+        batch, unit = self.batch, self._unit
+        assert unit is not None, "a row is put within a unit"
+        changes = batch.changes[table]
+        unit.former.append((table, key, changes.get(key, ABSENT)))
+        changes[key] = row
         if table is _WAITERS:
             batch.waits.setdefault(key[:16], set()).add(key)
 
+    def put_between_units(self, table: Table, key: bytes, row: bytes | None) -> None:
+        """Change one row of the open batch that is written once for all its units: nothing of it is taken back."""
+        assert self._unit is None, "a unit is open"
+        self.batch.changes[table][key] = row
+
     def append(self, row: WorkerRow, entry: Entry, start: Entry | None = None) -> OplogIndex:
-        """Append an entry to its worker's oplog and fold it into the tables; `end_unit` makes it whole.
+        """Append an entry to its worker's oplog and fold it into the tables, as part of the open unit.
 
         Args:
           row: the worker's row; changed in place.
@@ -217,28 +230,69 @@ class Record:
         key = oplog_key(row.ordinal, index)
         record = encode_entry(key, entry)
         fold.apply(row, index, entry, start, self.ordinal_of, self.put)
-        batch = self.batch
+        batch, unit = self.batch, self._unit
+        assert unit is not None, "an entry is appended within a unit"
+        unit.former.append((_OPLOG, key, ABSENT))
         batch.changes[_OPLOG][key] = record
         batch.entries_count += 1
         self.appended_count += 1
         batch.bytes_count += len(record)
         return OplogIndex(index)
 
-    def end_unit(self) -> None:
-        """Close a unit: the batch may be sealed after it, and `wake` gets it committed."""
+    def unit(self) -> Unit | Part:
+        """Open a unit, as a context manager: what its block appends is kept whole or, by an exception, not at all.
+
+        Within the block of another unit it is part of that one.
+        """
+        if self._unit is not None:
+            return Part(self._unit)
+        self.unit_number += 1
+        self._unit = Unit(self, self.batch)
+        return self._unit
+
+    def on_kept(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once the open unit is whole: at once if none is open, never if it is dropped."""
+        if self._unit is None:
+            callback()
+        else:
+            self._unit.kept.append(callback)
+
+    def on_dropped(self, callback: Callable[[], None]) -> None:
+        """Call `callback` if the open unit is dropped."""
+        if self._unit is not None:
+            self._unit.undo.append(callback)
+
+    def keep(self, unit: Unit) -> None:
+        """Make a unit whole: the batch may be sealed after it, and `wake` gets it committed."""
+        self._unit = None
+        for callback in unit.kept:
+            callback()
+        for durable, hurries in unit.durable:
+            self.when_durable(durable, hurries=hurries)
         batch = self.batch
         if batch.entries_count >= self.entries_max or batch.bytes_count >= self.bytes_max:
             self.seal()
         self.wake()
 
+    def dropped(self, unit: Unit) -> None:
+        """Have undone what was changed in memory on behalf of a unit that is dropped."""
+        self._unit = None
+        for callback in reversed(unit.undo):
+            callback()
+
     def when_durable(self, callback: Durable, number: int | None = None, *, hurries: bool = True) -> None:
         """Call `callback` when everything appended so far (or batch `number`) is durable: at once if it is.
+
+        Within a unit it waits for that unit too, and is forgotten if the unit is dropped.
 
         Args:
           callback: gets None, or the error when the commit failed.
           number: a batch's number; the default is the newest batch that holds anything.
           hurries: whether somebody waits for it; else the commit may be put off a little, to be shared.
         """
+        if number is None and self._unit is not None:
+            self._unit.durable.append((callback, hurries))
+            return
         if number is None:
             number = self.batch.number if not self.batch.is_empty else self.batch.number - 1
         if number <= self.durable_number:
@@ -253,7 +307,8 @@ class Record:
     # Committing.
 
     def seal(self) -> None:
-        """Close the open batch, if it holds anything, and open the next."""
+        """Close the open batch, if it holds anything, and open the next; never within a unit."""
+        assert self._unit is None, "a batch is sealed between units"
         if not self.batch.is_empty:
             self.before_seal()
             self.sealed.append(self.batch)

@@ -5,6 +5,9 @@ What is asked has no effect, so after a crash or a failed commit it is simply as
 
 from __future__ import annotations
 
+from functools import partial
+
+from promissory.executor.commits.record import Record
 from promissory.executor.components.registry import Registry
 from promissory.executor.hostcalls.callees import call_failure, handler_of
 from promissory.executor.hostcalls.calls import Calls
@@ -19,13 +22,20 @@ class Asks:
     """Has queries answered and hands the answers to those who asked.
 
     Args:
-      registry, residents, queries, calls: of the executor.
+      record, registry, residents, queries, calls: of the executor.
       payload_bytes_max: the longest answer.
     """
 
     def __init__(
-        self, registry: Registry, residents: Residents, queries: Queries, calls: Calls, payload_bytes_max: int
+        self,
+        record: Record,
+        registry: Registry,
+        residents: Residents,
+        queries: Queries,
+        calls: Calls,
+        payload_bytes_max: int,
     ) -> None:
+        self._record = record
         self._registry = registry
         self._residents = residents
         self._queries = queries
@@ -45,7 +55,8 @@ class Asks:
             self._held[key] = request
             return
         token = self._asking[key] = object()
-        is_within_unit = True
+        # Its `Started` may be in the open unit: dropped with it, its index is another's.
+        self._record.on_dropped(partial(self.forget, *key))
 
         def answer(result: bytes | None, error: PromissoryError | None) -> None:
             if self._asking.get(key) is not token or isinstance(error, StoreFailed):
@@ -54,9 +65,8 @@ class Asks:
             limit = self._payload_bytes_max
             if result is not None and len(result) > limit:
                 error = CallError(f"the answer has {len(result)} bytes, the limit is {limit}", 413)
-            self._answered(key, e.Value(result) if error is None else call_failure(error))
-            if not is_within_unit:
-                self._residents.end_unit()
+            with self._record.unit():
+                self._answered(key, e.Value(result) if error is None else call_failure(error))
 
         try:
             component, query = handler_of(self._registry, request, "query", self._payload_bytes_max)
@@ -64,12 +74,12 @@ class Asks:
             self._queries.ask(component, request.worker, request.function, params, answer, inside=True)
         except PromissoryError as error:
             answer(None, error)
-        is_within_unit = False
 
     def _answered(self, key: tuple[int, int], outcome: e.Outcome) -> None:
         asker = self._residents.get(key[0])
         if asker is not None and asker.row.life:
-            self._calls.end(asker, OplogIndex(key[1]), outcome)
+            start = OplogIndex(key[1])
+            self._calls.end(asker, start, outcome, e.Started(0, start, e.Ask(asker.row.worker_id, "", b"")))
 
     def forget(self, ordinal: int, start: int) -> None:
         """Drop the answer of an ask that was given up."""
@@ -82,11 +92,10 @@ class Asks:
         self._held.clear()
 
     def ask_held(self) -> None:
-        """Ask, as a unit, what waited for a component that may be served by now."""
+        """Ask, each as a unit, what waited for a component that may be served by now."""
         held, self._held = self._held, {}
         for (ordinal, start), request in held.items():
             asker = self._residents.get(ordinal)
             if asker is not None and asker.row.life:
-                self.ask(asker, OplogIndex(start), request)
-        if held:
-            self._residents.end_unit()
+                with self._record.unit():
+                    self.ask(asker, OplogIndex(start), request)

@@ -142,12 +142,12 @@ class Calls:
             row = self._record.promise_row(caller.ordinal, start)
             if row is None or row.kind is not PromiseKind.CALL:
                 return
-        self.end(caller, start, outcome)
+        self.end(caller, start, outcome, e.Started(0, start, e.Call(invoked.caller, invoked.function, b"")))
 
-    def end(self, caller: Activation, start: OplogIndex, outcome: e.Outcome) -> None:
-        """Append the `Ended` of a call that is still open."""
+    def end(self, caller: Activation, start: OplogIndex, outcome: e.Outcome, known: e.Started | None = None) -> None:
+        """Append the `Ended` of a call, or an ask, that is still open."""
         if not caller.is_loaded or start in caller.open:
-            self._residents.deliver(caller, e.Ended(self._record.now(), start, outcome))
+            self._residents.deliver(caller, e.Ended(self._record.now(), start, outcome), known=known)
 
     def find(self, caller: WorkerId, start: OplogIndex, request: e.Call) -> tuple[Activation, OplogIndex] | None:
         """Return the worker and the index of the invocation that a call made; None if there is none (any more)."""

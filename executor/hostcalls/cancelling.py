@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from promissory.executor.commits.record import Record
 from promissory.executor.hostcalls.calls import Calls
-from promissory.executor.residents.failures import Notes
+from promissory.executor.residents.failures import Failures
 from promissory.executor.residents.residents import Activation, Residents
 from promissory.oplog import entries as e
 from promissory.oplog.ids import OplogIndex
@@ -14,10 +14,10 @@ from promissory.oplog.tables import Condition, PromiseState
 class Cancelling:
     """Cancels invocations; every method appends within the unit at hand."""
 
-    def __init__(self, record: Record, residents: Residents, notes: Notes, calls: Calls) -> None:
+    def __init__(self, record: Record, residents: Residents, failures: Failures, calls: Calls) -> None:
         self._record = record
         self._residents = residents
-        self._notes = notes
+        self._failures = failures
         self._calls = calls
 
     def cancel(self, activation: Activation, invocation: OplogIndex, by: str) -> bool:
@@ -42,7 +42,7 @@ class Cancelling:
         in_place_of = invocation if row.state is PromiseState.SCHEDULED else failing
         self._residents.deliver(activation, e.Cancelled(self._record.now(), invocation, in_place_of))
         if failing is not None and activation.row.condition is not Condition.INTERRUPTED:
-            self._notes.resumed(activation, by)
+            self._failures.resumed(activation, by)
         return True
 
     def cancel_call(self, caller: Activation, start: OplogIndex, request: e.Call) -> None:

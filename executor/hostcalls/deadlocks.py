@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from promissory.executor.commits.record import Record
 from promissory.executor.hostcalls.calls import Calls
 from promissory.executor.hostcalls.cycles import UNREAD, Unread, stuck
 from promissory.executor.residents.residents import Activation, Residents
@@ -16,7 +17,8 @@ from promissory.workers.machine.ending import failure_of
 class Deadlocks:
     """Looks at workers that come to rest waiting for calls; every method appends within the unit at hand."""
 
-    def __init__(self, residents: Residents, calls: Calls) -> None:
+    def __init__(self, record: Record, residents: Residents, calls: Calls) -> None:
+        self._record = record
         self._residents = residents
         self._calls = calls
         self.read_back: Callable[[Activation], bool] = lambda _: False
@@ -56,8 +58,8 @@ class Deadlocks:
         """Look at the workers that counted as free because their components were unavailable: some may be no more."""
         unread, self.unread = self.unread, set()
         for activation in filter(None, map(self._residents.get, sorted(unread))):
-            self.look_again(activation)
-            self._residents.end_unit()
+            with self._record.unit():
+                self.look_again(activation)
 
     def _ways_out(self, ordinal: int, may_read: bool) -> Iterable[int] | Unread | None:
         """Return the workers that one waits for; None if it can go on without them."""

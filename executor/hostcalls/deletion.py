@@ -58,6 +58,10 @@ class Deletion:
 
         The next life begins at the index after it. Of an ephemeral worker nothing stays.
         """
+        with self._record.unit():
+            self._delete(activation, by)
+
+    def _delete(self, activation: Activation, by: str) -> None:
         record, ordinal, life = self._record, activation.ordinal, activation.row.life
         last = activation.row.last
         activation.unload()
@@ -79,7 +83,6 @@ class Deletion:
             self._residents.append(activation, e.Removed(record.now(), activation.row.worker_id, by))
         else:
             self._leave_nothing(activation, ephemeral)
-        self._residents.end_unit()
         self._watchers.fail(ordinal, PromiseDeleted(f"worker {activation.path} was deleted", 410), lambda _: True)
 
     def _leave_nothing(self, activation: Activation, invoked: e.Invoked) -> None:
@@ -147,10 +150,12 @@ class Deletion:
     def _wake_all(self, activation: Activation, index: int) -> None:
         record = self._record
         record.put(Table.RUNNABLE, PAIR.pack(activation.ordinal, index), None)
+        wait = e.AwaitPromise(activation.row.worker_id, OplogIndex(index))
         while waiters := record.waiters(activation.ordinal, index, 256):
             for ordinal, start in waiters:
                 waiter = self._residents.get(ordinal)
                 if waiter is None:
                     record.put(Table.WAITERS, waiter_key(activation.ordinal, index, ordinal, start), None)
                 else:
-                    self._residents.deliver(waiter, e.Ended(record.now(), OplogIndex(start), DELETED))
+                    known = e.Started(0, OplogIndex(start), wait)
+                    self._residents.deliver(waiter, e.Ended(record.now(), OplogIndex(start), DELETED), known=known)

@@ -30,8 +30,8 @@ PERFORMERS_IDLE_MAX = 64
 class Deliver(Protocol):
     """Appends the `Ended` of a finished effect, as a unit."""
 
-    def __call__(self, ordinal: int, start: int, outcome: Outcome) -> None:
-        """Append it."""
+    def __call__(self, ordinal: int, start: int, outcome: Outcome) -> bool:
+        """Append it; return whether that could be done."""
 
 
 class Effect:
@@ -111,6 +111,7 @@ class Effects:
                 effect.is_begun = True
                 self._begin(effect)
 
+        self._record.on_dropped(partial(self._forget, effect))
         self._record.when_durable(durable)
 
     def abandon(self, ordinal: int, start: int) -> None:
@@ -119,6 +120,9 @@ class Effects:
         if effect is None:
             return
         effect.is_abandoned = True
+
+        def dropped() -> None:
+            effect.is_abandoned = False
 
         def durable(error: StoreFailed | None) -> None:
             if error is not None and effect.is_begun:
@@ -129,6 +133,7 @@ class Effects:
             if effect.scope is not None and effect.call.is_async:
                 effect.scope.cancel()
 
+        self._record.on_dropped(dropped)
         self._record.when_durable(durable)
 
     async def none_in_flight(self) -> None:
@@ -311,7 +316,10 @@ class Effects:
         if effect.is_abandoned:
             return
         effect.is_delivered = True
-        self._deliver(effect.ordinal, effect.start, outcome)
+        if not self._deliver(effect.ordinal, effect.start, outcome):
+            # Kept until the restart: performing it again would do twice what it did once.
+            effect.is_delivered = False
+            return
 
         def durable(error: StoreFailed | None) -> None:
             if error is None:

@@ -86,9 +86,9 @@ class HostCalls:
         for start, call in player.open_runs.items():
             self._effects.start(activation.ordinal, start, activation.path, call)
         if player.open_asks:
-            for start, ask in list(player.open_asks.items()):
-                self._asks.ask(activation, start, ask)
-            self._residents.end_unit()
+            with self._record.unit():
+                for start, ask in list(player.open_asks.items()):
+                    self._asks.ask(activation, start, ask)
 
     def _start(self, activation: Activation, index: OplogIndex, entry: e.Started, invoked: e.Entry | None) -> None:
         request = entry.request

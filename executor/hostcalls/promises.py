@@ -10,13 +10,16 @@ from promissory.executor.commits.record import Record
 from promissory.executor.residents.residents import Activation, Residents
 from promissory.executor.residents.watchers import DELETED, Watchers
 from promissory.oplog.entries import (
+    AwaitPromise,
     Completed,
+    CreatePromise,
     Deleted,
     Ended,
     Failure,
     Outcome,
     SameAs,
     Settled,
+    Started,
 )
 from promissory.oplog.errors import NotFound, OplogCorrupt
 from promissory.oplog.ids import OplogIndex
@@ -53,7 +56,7 @@ class Promises:
         if row is None or row.kind is PromiseKind.CALL or (created and row.kind is not PromiseKind.PROMISE):
             raise NotFound(f"there is no promise {owner.path}/{index}", worker=owner.path, index=index)
         if row.deadline and row.deadline <= self._record.now():
-            self._settle(owner, OplogIndex(index), LATE, "deadline")
+            self._settle(owner, OplogIndex(index), row, LATE, "deadline")
             return self.row(owner, index, created=created)
         return row
 
@@ -89,17 +92,17 @@ class Promises:
                 return False
             settled = self._record.entry(owner.ordinal, row.outcome)
             return isinstance(settled, Settled) and settled.by == by
-        self._settle(owner, index, outcome, by)
+        self._settle(owner, index, row, outcome, by)
         return True
 
     def expire(self, owner: Activation, index: OplogIndex) -> None:
         """Settle a promise whose deadline has come, if nobody has settled it."""
         row = self._record.promise_row(owner.ordinal, index) if owner.row.life else None
         if row is not None and row.deadline:
-            self._settle(owner, index, LATE, "deadline")
+            self._settle(owner, index, row, LATE, "deadline")
 
-    def _settle(self, owner: Activation, index: OplogIndex, outcome: Outcome, by: str) -> None:
-        settled = self._residents.append(owner, Settled(self._record.now(), index, outcome, by))
+    def _settle(self, owner: Activation, index: OplogIndex, row: PromiseRow, outcome: Outcome, by: str) -> None:
+        settled = self._residents.append(owner, Settled(self._record.now(), index, outcome, by), creation_of(row))
         owner.open.pop(index, None)
         self.settled_count += 1
         self.wake(owner, index, outcome, settled)
@@ -116,7 +119,7 @@ class Promises:
         row = self.row(owner, index, created=True)
         if row.state is PromiseState.DELETED:
             return False
-        self._residents.append(owner, Deleted(self._record.now(), index, by))
+        self._residents.append(owner, Deleted(self._record.now(), index, by), creation_of(row))
         owner.open.pop(index, None)
         if not row.is_settled:
             self.wake(owner, index, DELETED)
@@ -142,24 +145,31 @@ class Promises:
         owner = self._residents.get(ordinal)
         row = None if owner is None else self._record.promise_row(ordinal, index)
         is_more = False
-        if owner is not None and row is not None and (outcome := self.outcome(owner, row)) is not None:
-            is_more = self._wake_some(owner, index, outcome, settled_at(row))
-        if is_more:
-            self.waking.append((ordinal, index))
-        else:
-            self._record.put(Table.RUNNABLE, oplog_key(ordinal, index), None)
-        self._residents.end_unit()
+        with self._record.unit():
+            if owner is not None and row is not None and (outcome := self.outcome(owner, row)) is not None:
+                is_more = self._wake_some(owner, index, outcome, settled_at(row))
+            if is_more:
+                self.waking.append((ordinal, index))
+            else:
+                self._record.put(Table.RUNNABLE, oplog_key(ordinal, index), None)
 
     def _wake_some(self, owner: Activation, index: int, outcome: Outcome, settled: int) -> bool:
         """Wake at most `WAKES_PER_UNIT_MAX` waiters; return whether there are more."""
         waiters = self._record.waiters(owner.ordinal, index, WAKES_PER_UNIT_MAX + 1)
+        promise = OplogIndex(index)
+        own = Started(0, promise, AwaitPromise(None, promise))
+        foreign = Started(0, promise, AwaitPromise(owner.row.worker_id, promise))
         for ordinal, start in waiters[:WAKES_PER_UNIT_MAX]:
             waiter = self._residents.get(ordinal)
-            if waiter is not None:
-                self.end_wait(waiter, OplogIndex(start), outcome, settled if waiter is owner else 0)
+            if waiter is owner:
+                self.end_wait(waiter, OplogIndex(start), outcome, settled, own)
+            elif waiter is not None:
+                self.end_wait(waiter, OplogIndex(start), outcome, 0, foreign)
         return len(waiters) > WAKES_PER_UNIT_MAX
 
-    def end_wait(self, waiter: Activation, start: OplogIndex, outcome: Outcome, settled: int) -> None:
+    def end_wait(
+        self, waiter: Activation, start: OplogIndex, outcome: Outcome, settled: int, known: Started | None = None
+    ) -> None:
         """Append the `Ended` of one wait.
 
         Args:
@@ -167,12 +177,14 @@ class Promises:
           start: its `Started`.
           outcome: what it gets.
           settled: where the waiter's own `Settled` with the same outcome stands, if there is one: it is not repeated.
+          known: what stands for its `Started`, which need not be read then.
         """
         ended = Ended(self._record.now(), start, outcome)
         if settled:
-            self._residents.deliver(waiter, Ended(ended.timestamp, start, SameAs(OplogIndex(settled))), ended)
+            same = Ended(ended.timestamp, start, SameAs(OplogIndex(settled)))
+            self._residents.deliver(waiter, same, ended, known)
         else:
-            self._residents.deliver(waiter, ended)
+            self._residents.deliver(waiter, ended, known=known)
 
     def read_back(self) -> None:
         """After a start or a failed commit, find the settled promises whose waiters are not all woken."""
@@ -181,6 +193,12 @@ class Promises:
             for ordinal, index in map(PAIR.unpack, (key for key, _ in self._record.environment.scan(Table.RUNNABLE)))
             if index
         ]
+
+
+def creation_of(row: PromiseRow) -> Started:
+    """Return what stands for the entry that created a promise: as much of it as its row says."""
+    timeout_us = row.deadline - row.created_at if row.deadline else None
+    return Started(row.created_at, OplogIndex(1), CreatePromise(timeout_us))
 
 
 def settled_at(row: PromiseRow) -> int:

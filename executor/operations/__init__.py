@@ -52,8 +52,11 @@ class Operations:
             if self._executor.committer.is_backing_off:
                 raise StoreFailed(f"the store has failed; {self._executor.committer.backs_off_for()}")
             shape, operation = known
-            return operation(requests.convert(fields, shape), reply)
+            request = requests.convert(fields, shape)
+            with self._record.unit():
+                return operation(request, reply)
         except PromissoryError as error:
+            self._executor.boundary.pause_owner(error)
             self._refuse(reply, error)
         except Exception:
             self._log.exception("operation_failed", op=op)

@@ -106,7 +106,6 @@ class Accepting:
         key = call.key if call.key is not None else self._creation.fresh_key()
         invoked = Invoked(now, call.function, params, key, None, None, (), due, retention_us)
         index = self._residents.deliver(activation, invoked)
-        self._residents.end_unit()
         if due is not None:
             self._timers.add(due, activation.ordinal, index)
         self._counters.invocations_accepted += 1
@@ -157,9 +156,7 @@ class Accepting:
         activation = self._residents.find(worker_id)
         if activation is not None and activation.row.life:
             raise Exists(f"worker {activation.path} exists already", worker=activation.path)
-        activation = self._creation.create(component, worker_id, component.check_args(args), env, None, activation)
-        self._residents.end_unit()
-        return activation
+        return self._creation.create(component, worker_id, component.check_args(args), env, None, activation)
 
     # Waiting.
 

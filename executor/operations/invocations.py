@@ -108,5 +108,4 @@ class InvocationOperations(Group):
     def _cancel(self, request: requests.Invocation, reply: Reply) -> None:
         activation, index = self._accepting.find(InvocationId.parse(request.invocation))
         cancelled = self._executor.cancelling.cancel(activation, index, reply.peer)
-        self._executor.residents.end_unit()
         self._when_durable(reply, {"cancelled": cancelled})

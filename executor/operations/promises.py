@@ -33,7 +33,6 @@ class PromiseOperations(Group):
         executor = self._executor
         activation, index = executor.addressing.find(request.promise, creates=True)
         executor.promises.row(activation, index, created=True)
-        executor.residents.end_unit()
 
         def watcher(outcome: Outcome | None, error: PromissoryError | None) -> None:
             if error is not None:
@@ -59,7 +58,6 @@ class PromiseOperations(Group):
             self._when_durable(reply, {"promise": request.promise, "state": "pending"})
             return
         row = executor.promises.row(activation, index, created=True)
-        executor.residents.end_unit()
         outcome = executor.promises.outcome(activation, row)
         self._when_durable(reply, outcome_map(f"{activation.path}/{index}", row.state, outcome))
 
@@ -80,7 +78,6 @@ class PromiseOperations(Group):
         activation, index = executor.addressing.find(promise, creates=True)
         promise = f"{activation.path}/{index}"
         settled = executor.promises.settle(activation, index, outcome, _author(by, reply))
-        executor.residents.end_unit()
         if settled:
             state = PromiseState.RESOLVED if isinstance(outcome, Value) else PromiseState.REJECTED
             actual = outcome_map(promise, state, outcome)
@@ -105,7 +102,6 @@ class PromiseOperations(Group):
             self._when_durable(reply, {"deleted": True})
             return
         deleted = executor.promises.delete(activation, index, reply.peer)
-        executor.residents.end_unit()
         self._when_durable(reply, {"deleted": deleted})
 
     def _list_promises(self, request: requests.Promises, reply: Reply) -> Stream:

@@ -54,7 +54,6 @@ class WorkerOperations(Group):
         activation = self._activation(request.worker)
         if activation.row.condition is not Condition.INTERRUPTED:
             self._executor.residents.append(activation, Interrupted(self._record.now(), reply.peer))
-            self._executor.residents.end_unit()
         self._when_durable(reply, {"worker": activation.path})
 
     def _resume(self, request: requests.Resume, reply: Reply) -> None:

@@ -29,7 +29,7 @@ PAUSES_AT_ONCE = (NonDeterminismError, OplogError, BadHandler, BadArguments)
 """What no retry can mend."""
 
 
-class Notes:
+class Failures:
     """Appends `Errored`, `Logged` and `Resumed`, and tells people when they are durable.
 
     Args:
@@ -88,13 +88,12 @@ class Notes:
         next_attempt = None if delay_seconds is None else now + int(delay_seconds * 1e6)
         text = say(error)
         trace = tracebacks.of_error(error)
-        errored = e.Errored(now, index, attempt, text, trace, next_attempt)
-        self._residents.append(activation, errored)
-        self._residents.end_unit()
-        if next_attempt is not None:
-            self._timers.add(next_attempt, activation.ordinal, 0)
-        else:
-            self._tell_paused(activation, text)
+        with self._record.unit():
+            self._residents.append(activation, e.Errored(now, index, attempt, text, trace, next_attempt))
+            if next_attempt is not None:
+                self._timers.add(next_attempt, activation.ordinal, 0)
+            else:
+                self._tell_paused(activation, text)
         log, path = self._log, activation.path
 
         def durable(failure: StoreFailed | None) -> None:

@@ -1,14 +1,15 @@
 """The workers in memory: found or created, appended to, and dropped again when they have rested long enough.
 
 An `Activation` is what is in memory of one worker: always its row, and its player once it has been replayed. Every
-entry of every worker goes through `Residents.append` or `deliver`, between `end_unit`s, so rows, players and oplogs
-cannot part.
+entry of every worker goes through `Residents.append` or `deliver`, within a unit, so rows, players and oplogs cannot
+part. The workers that a dropped unit had touched lose their players and are as they were before it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from promissory.executor.commits.record import Record
@@ -67,6 +68,7 @@ class Activation:
         "queries",
         "row",
         "runnable_row",
+        "unit_number",
     )
 
     def __init__(self, row: WorkerRow, path: str) -> None:
@@ -90,6 +92,8 @@ class Activation:
         """Whether the open batch lacks its row."""
         self.batch_number = 0
         """The batch that holds its last entry."""
+        self.unit_number = 0
+        """The unit that touched it last."""
         self.last_used = 0
         self.load_began = 0
         self.queries: deque[Query] = deque()
@@ -169,12 +173,49 @@ class Residents:
         self.append(activation, created)
         return activation
 
+    def _touch(self, activation: Activation) -> None:
+        """Have a worker be again, if the open unit is dropped, as it is now."""
+        activation.unit_number = self._record.unit_number
+        row = activation.row
+        self._record.on_dropped(partial(self._restore, activation, row.numbers(), activation.is_changed))
+
+    def _restore(self, activation: Activation, numbers: tuple[int, ...], was_changed: bool) -> None:
+        """Undo what a dropped unit did to a worker; its player, which may have seen it, is gone."""
+        activation.unload()
+        row = activation.row
+        row.restore(numbers)
+        if activation.is_changed and not was_changed:
+            self._changed.remove(activation)
+        elif was_changed and not activation.is_changed:
+            self._changed.append(activation)
+        activation.is_changed = was_changed
+        if not row.last:
+            # It was created in that unit: there is no such worker.
+            self._by_ordinal.pop(row.ordinal, None)
+            self._by_id.pop(row.worker_id, None)
+            return
+        self._by_ordinal[row.ordinal] = activation
+        self._by_id[row.worker_id] = activation
+        if row.is_runnable or activation.queries:
+            self.push(activation)
+
     # Appending.
 
-    def append(self, activation: Activation, entry: Entry) -> OplogIndex:
-        """Append an entry to a worker's oplog as part of the unit at hand; the player does not see it."""
+    def append(self, activation: Activation, entry: Entry, known: Entry | None = None) -> OplogIndex:
+        """Append an entry to a worker's oplog as part of the open unit; the player does not see it.
+
+        Args:
+          activation: the worker.
+          entry: what to append.
+          known: what stands for the entry that it refers to, if the caller knows that from rows: it is not read then.
+
+        Raises:
+          OplogCorrupt: the entry that it refers to cannot be read.
+        """
+        if activation.unit_number != self._record.unit_number:
+            self._touch(activation)
         kind = type(entry)
-        start = self._start_of(activation, entry) if kind in _REFERRING else None
+        start = self._start_of(activation, entry, known) if kind in _REFERRING else None
         index = self._record.append(activation.row, entry, start)
         if activation.is_loaded and kind in _OPENING:
             activation.open[index] = entry
@@ -184,21 +225,24 @@ class Residents:
             self._changed.append(activation)
         return index
 
-    def deliver(self, activation: Activation, entry: Entry, whole: Entry | None = None) -> OplogIndex:
+    def deliver(
+        self, activation: Activation, entry: Entry, whole: Entry | None = None, known: Entry | None = None
+    ) -> OplogIndex:
         """Append an input and let the worker apply it in its turn.
 
         Args:
           activation: the worker.
           entry: what to append.
           whole: the same with its outcome in place, if the entry only refers to it.
+          known: as for `append`.
         """
-        index = self.append(activation, entry)
+        index = self.append(activation, entry, known)
         if activation.is_loaded and activation.player is not None:
             activation.player.feed(index, whole or entry)
         self.push(activation)
         return index
 
-    def _start_of(self, activation: Activation, entry: Entry) -> Entry | None:
+    def _start_of(self, activation: Activation, entry: Entry, known: Entry | None) -> Entry | None:
         """Return the entry that this one refers to, and forget it if this one closes it."""
         kind = type(entry)
         if kind is Ended:
@@ -220,17 +264,16 @@ class Residents:
             found = activation.open.get(index)
         else:
             return None
+        found = found or known
         return found if found is not None else self._record.entry(activation.row.ordinal, index)
-
-    def end_unit(self) -> None:
-        """Make whole what was appended since the last call: one unit."""
-        self._record.end_unit()
 
     def write_rows(self) -> None:
         """Write the rows of the workers that the open batch changed, once each; called before it is sealed."""
         for activation in self._changed:
             activation.is_changed = False
-            activation.runnable_row = fold.refresh(activation.row, activation.runnable_row, self._record.put)
+            activation.runnable_row = fold.refresh(
+                activation.row, activation.runnable_row, self._record.put_between_units
+            )
         self._changed.clear()
 
     def push(self, activation: Activation) -> None:
@@ -297,7 +340,9 @@ class Residents:
         del self._by_id[activation.row.worker_id]
 
     def forget(self, activation: Activation) -> None:
-        """Drop a worker that is gone with the unit at hand; what still has it finds that it has no life."""
+        """Drop a worker that is gone with the open unit; whoever still has it finds that it has no life."""
+        if activation.unit_number != self._record.unit_number:
+            self._touch(activation)
         activation.unload()
         activation.row.life = 0
         if activation.is_changed:

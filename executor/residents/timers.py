@@ -14,8 +14,8 @@ HORIZON_US = 60_000_000
 """How far ahead timers are in memory; those beyond are read from the store when they come within it."""
 READ_MAX = 10_000
 
-Fire = Callable[[TimerKind, int, int], None]
-"""Called with the kind, the worker's ordinal and the index of a timer that is due."""
+Fire = Callable[[TimerKind, int, int, int], None]
+"""Called with the kind, the time, the worker's ordinal and the index of a timer that is due."""
 
 
 class Timers:
@@ -103,4 +103,4 @@ class Timers:
     def _fire_one(self, timer: tuple[int, int, int]) -> None:
         row = self._record.get(Table.TIMERS, timer_key(*timer))
         if row is not None:
-            self._fire(TimerKind(row[0]), timer[1], timer[2])
+            self._fire(TimerKind(row[0]), *timer)

@@ -46,14 +46,18 @@ class Watchers:
 
     def settle(self, ordinal: int, index: int, outcome: Outcome) -> None:
         """Tell those who wait for an outcome that was just appended, when it is durable."""
-        waiting = self._waiting.pop((ordinal, index), None)
+        if (ordinal, index) in self._waiting:
+            self._record.on_kept(partial(self._tell_when_durable, (ordinal, index), outcome, None))
+
+    def _tell_when_durable(self, key: tuple[int, int], outcome: Outcome | None, error: PromissoryError | None) -> None:
+        waiting = self._waiting.pop(key, None)
         if waiting is not None:
-            self._record.when_durable(partial(_tell, waiting, outcome, None))
+            self._record.when_durable(partial(_tell, waiting, outcome, error))
 
     def fail(self, ordinal: int, error: PromissoryError, is_concerned: Callable[[int], bool]) -> None:
         """Tell those who wait for something of a worker that it will not come now, when its cause is durable."""
         for key in [key for key in self._waiting if key[0] == ordinal and is_concerned(key[1])]:
-            self._record.when_durable(partial(_tell, self._waiting.pop(key), None, error))
+            self._record.on_kept(partial(self._tell_when_durable, key, None, error))
 
     def drop_unless(self, is_durable: Callable[[int, int], bool], error: StoreFailed) -> None:
         """After a failed commit, tell those whose promise is gone with it."""

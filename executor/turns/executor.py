@@ -29,8 +29,9 @@ from promissory.executor.hostcalls.effects import Effects
 from promissory.executor.hostcalls.hostcalls import HostCalls
 from promissory.executor.hostcalls.naming import Addressing
 from promissory.executor.hostcalls.promises import Promises
+from promissory.executor.residents.boundary import Boundary
 from promissory.executor.residents.creation import Creation
-from promissory.executor.residents.failures import Notes
+from promissory.executor.residents.failures import Failures
 from promissory.executor.residents.hiding import hidden
 from promissory.executor.residents.queries import Queries
 from promissory.executor.residents.residents import Activation, Residents
@@ -39,7 +40,7 @@ from promissory.executor.residents.watchdog import Watchdog
 from promissory.executor.residents.watchers import Watchers
 from promissory.executor.telemetry.metrics import Counters, Latencies
 from promissory.executor.turns.recovery import Recovery
-from promissory.executor.turns.turns import Engine
+from promissory.executor.turns.turns import Turns
 from promissory.oplog.environment import Environment
 from promissory.oplog.errors import StoreFailed
 from promissory.oplog.ids import WorkerId
@@ -114,7 +115,7 @@ class Executor:
         self._entropy = entropy
         self.queries = Queries(self.record, self.residents, self._new_player)
         self.creation = Creation(self.record, self.registry, self.residents, self._new_player, entropy)
-        self.engine: Engine
+        self.engine: Turns
         self._assemble(threads, chance)
         self._ready = trio.Event()
         self._resident = trio.Event()
@@ -133,14 +134,15 @@ class Executor:
             inline=not threads,
             jitter=chance,
         )
-        self.timers = Timers(record, lambda kind, ordinal, index: self.engine.fire(kind, ordinal, index))
+        self.timers = Timers(record, lambda kind, due, ordinal, index: self.engine.fire(kind, due, ordinal, index))
         self.watchdog = Watchdog(config.block_warning_seconds, config.block_stack_seconds) if threads else None
-        self.notes = Notes(record, residents, self.watchers, self.timers, config.handler_retry, chance)
+        self.failures = Failures(record, residents, self.watchers, self.timers, config.handler_retry, chance)
+        self.boundary = Boundary(record, residents, self.failures)
         self.calls = Calls(record, self.registry, residents, self.creation, self.timers, config)
-        self.asks = Asks(self.registry, residents, self.queries, self.calls, config.payload_bytes_max)
-        self.deadlocks = Deadlocks(residents, self.calls)
+        self.asks = Asks(self.record, self.registry, residents, self.queries, self.calls, config.payload_bytes_max)
+        self.deadlocks = Deadlocks(record, residents, self.calls)
         self.addressing = Addressing(record, self.registry, residents, self.timers, self._entropy)
-        self.cancelling = Cancelling(record, residents, self.notes, self.calls)
+        self.cancelling = Cancelling(record, residents, self.failures, self.calls)
         self.deletion = Deletion(record, residents, self.promises, self.watchers, self.effects, self.calls, self.asks)
         hostcalls = HostCalls(
             record,
@@ -155,7 +157,7 @@ class Executor:
             self.asks,
             self.latencies.invocation,
         )
-        self.engine = Engine(
+        self.engine = Turns(
             record,
             self.registry,
             residents,
@@ -164,12 +166,15 @@ class Executor:
             hostcalls,
             self.calls,
             self.deadlocks,
-            self.notes,
+            self.failures,
             self.deletion,
+            self.boundary,
             _hidden if self.watchdog is None else self.watchdog.watching,
             self.latencies.replay,
         )
-        self.recovery = Recovery(record, residents, self.promises, self.engine, self.notes, self.effects)
+        self.recovery = Recovery(
+            record, residents, self.promises, self.engine, self.failures, self.effects, self.boundary
+        )
 
     def _new_player(self, component: Component, worker_id: WorkerId) -> Player:
         return self.engine.new_player(component, worker_id)
@@ -254,9 +259,9 @@ class Executor:
 
     def resume(self, activation: Activation, by: str) -> None:
         """Let a paused, retrying or interrupted worker go on, as a unit; its attempts are counted anew."""
-        self.notes.resumed(activation, by)
-        self.deadlocks.look_again(activation)
-        self.residents.end_unit()
+        with self.record.unit():
+            self.failures.resumed(activation, by)
+            self.deadlocks.look_again(activation)
         self.residents.push(activation)
 
     async def next_commit(self) -> None:

@@ -12,9 +12,10 @@ import trio
 from promissory.executor.commits.record import Record
 from promissory.executor.hostcalls.effects import Effects
 from promissory.executor.hostcalls.promises import Promises
-from promissory.executor.residents.failures import Notes
+from promissory.executor.residents.boundary import Boundary
+from promissory.executor.residents.failures import Failures
 from promissory.executor.residents.residents import Activation, Residents
-from promissory.executor.turns.turns import Engine
+from promissory.executor.turns.turns import Turns
 from promissory.oplog.errors import WorkerError
 from promissory.oplog.ids import OplogIndex
 from promissory.oplog.tables import PAIR, TRIPLE, U64, Condition, Table, TimerKind, WorkerRow
@@ -49,15 +50,17 @@ class Recovery:
         record: Record,
         residents: Residents,
         promises: Promises,
-        engine: Engine,
-        notes: Notes,
+        engine: Turns,
+        failures: Failures,
         effects: Effects,
+        boundary: Boundary,
     ) -> None:
+        self._boundary = boundary
         self._record = record
         self._residents = residents
         self._promises = promises
         self._engine = engine
-        self._notes = notes
+        self._failures = failures
         self._effects = effects
         self._log = structlog.get_logger("promissory.recovery")
         self.unclean_count = 0
@@ -76,8 +79,9 @@ class Recovery:
         env.commit({Table.META: {_RUNNING_KEY: U64.pack(self.unclean_count)}})
         named = env.get(Table.META, _ACTIVATING_KEY)
         if named is not None:
-            self._record.put(Table.META, _ACTIVATING_KEY, None)
-            self._pause_named(U64.unpack(named)[0])
+            with self._record.unit():
+                self._record.put(Table.META, _ACTIVATING_KEY, None)
+            self._boundary.handle("pause", lambda: self._pause_named(U64.unpack(named)[0]))
         if self.unclean_count:
             self._log.warning("unclean_end", in_a_row=self.unclean_count, one_at_a_time=self.is_careful)
 
@@ -87,13 +91,14 @@ class Recovery:
             return
         error = ProcessEnded("the process ended while this worker was being activated", worker=activation.path)
         index = OplogIndex(activation.row.errored_input or activation.row.last)
-        self._notes.pause_or_retry(activation, index, activation.row.attempt + 1, error, None)
+        self._failures.pause_or_retry(activation, index, activation.row.attempt + 1, error, None)
 
     def close(self) -> None:
         """Note a clean end; the commit that follows makes it durable."""
         self._is_closed = True
-        self._record.put(Table.META, _RUNNING_KEY, None)
-        self._record.put(Table.META, _ACTIVATING_KEY, None)
+        with self._record.unit():
+            self._record.put(Table.META, _RUNNING_KEY, None)
+            self._record.put(Table.META, _ACTIVATING_KEY, None)
 
     async def run(self) -> None:
         """Have everything that was runnable go on."""
@@ -137,11 +142,11 @@ class Recovery:
         count = 0
         due = TRIPLE.pack(self._record.now() + 1, 0, 0)
         for key, kind in self._record.environment.scan(Table.TIMERS, b"", due):
-            _, ordinal, index = TRIPLE.unpack(key)
+            at, ordinal, index = TRIPLE.unpack(key)
             activation = await self._named(ordinal)
             if activation is not None and self._record.get(Table.TIMERS, key) is not None:
                 count += 1
-                self._engine.fire(TimerKind(kind[0]), ordinal, index)
+                self._engine.fire(TimerKind(kind[0]), at, ordinal, index)
                 self._engine.admit(activation)
                 await self._settled(activation)
         return count
@@ -181,7 +186,8 @@ class Recovery:
 
     def _put(self, key: bytes, row: bytes | None) -> None:
         if not self._is_closed:
-            self._record.put(Table.META, key, row)
+            with self._record.unit():
+                self._record.put(Table.META, key, row)
 
     async def _durable(self) -> None:
         done = trio.Event()

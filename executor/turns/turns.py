@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+import structlog
+
 from promissory.executor.commits.record import Record
 from promissory.executor.components.registry import Registry
 from promissory.executor.hostcalls.calls import Calls
@@ -18,7 +20,8 @@ from promissory.executor.hostcalls.deadlocks import Deadlocks
 from promissory.executor.hostcalls.deletion import Deletion
 from promissory.executor.hostcalls.hostcalls import HostCalls
 from promissory.executor.hostcalls.promises import Promises
-from promissory.executor.residents.failures import Notes
+from promissory.executor.residents.boundary import Boundary
+from promissory.executor.residents.failures import Failures
 from promissory.executor.residents.queries import Queries, as_promissory
 from promissory.executor.residents.replaying import rest
 from promissory.executor.residents.residents import Activation, Residents, is_stopped
@@ -26,7 +29,7 @@ from promissory.executor.telemetry.metrics import Histogram
 from promissory.oplog import entries as e
 from promissory.oplog.errors import NotFound
 from promissory.oplog.ids import OplogIndex, WorkerId
-from promissory.oplog.tables import TimerKind
+from promissory.oplog.tables import Condition, TimerKind
 from promissory.workers.component import Component
 from promissory.workers.machine.player import Player
 from promissory.workers.machine.step import StepFailed
@@ -35,7 +38,7 @@ SLICE_ENTRIES = 512
 """How many recorded entries are replayed in one turn."""
 
 
-class Engine:
+class Turns:
     """The loop over ready workers; `run_some` is called from the executor's loop."""
 
     def __init__(
@@ -48,8 +51,9 @@ class Engine:
         hostcalls: HostCalls,
         calls: Calls,
         deadlocks: Deadlocks,
-        notes: Notes,
+        failures: Failures,
         deletion: Deletion,
+        boundary: Boundary,
         step_in: Callable[[str, Callable[[], object]], object],
         replay_took: Histogram,
     ) -> None:
@@ -61,8 +65,10 @@ class Engine:
         self._hostcalls = hostcalls
         self._calls = calls
         self._deadlocks = deadlocks
-        self._notes = notes
+        self._failures = failures
         self._deletion = deletion
+        self._boundary = boundary
+        self._log = structlog.get_logger("promissory.turns")
         self._step_in = step_in
         self._replay_took = replay_took
         deadlocks.read_back = self.read_back
@@ -86,14 +92,17 @@ class Engine:
         deadline = time.perf_counter() + budget_seconds
         while not self.is_stopped and (ready or self._promises.waking):
             if self._promises.waking:
-                self._promises.wake_more()
+                self._boundary.handle("wake", self._promises.wake_more)
             if ready:
                 activation = ready.popleft()
                 if self.is_careful and activation is not self._admitted:
                     self.held.append(activation)
                 else:
                     activation.is_queued = False
-                    self.turn(activation)
+                    try:
+                        self.turn(activation)
+                    except Exception as error:
+                        self._undone(activation, OplogIndex(max(activation.row.last, 1)), error)
             if time.perf_counter() > deadline:
                 break
         return not self.is_stopped and bool(ready or self._promises.waking)
@@ -134,8 +143,8 @@ class Engine:
             if activation.player.ready:
                 self._residents.push(activation)
             elif activation.row.unapplied:
-                self._rest(activation)
-                self._residents.end_unit()
+                with self._record.unit():
+                    self._rest(activation)
 
     # Reading back.
 
@@ -154,7 +163,7 @@ class Engine:
             fed = activation.fed
             activation.unload()
             self._queries.refuse(activation, as_promissory(error))
-            self._notes.unreadable(activation, error, fed)
+            self._failures.unreadable(activation, error, fed)
             return False
         if not is_stopped(activation):
             self._hostcalls.start_effects(activation)
@@ -222,17 +231,32 @@ class Engine:
         except StepFailed as failure:
             activation.unload()
             activation.is_retry_due = False
-            self._notes.errored(activation, failure.input, failure.cause)
+            self._failures.errored(activation, failure.input, failure.cause)
             return
         self.steps_count += 1
-        self._hostcalls.perform(activation, step)
-        if step.logs:
-            self._notes.logged(activation, step.logs)
-        if not player.ready:
-            # Before the look: only with this does the row of a retried step without outputs say that it went through.
-            self._rest(activation)
-            self._deadlocks.look(activation)
-        self._residents.end_unit()
+        try:
+            with self._record.unit():
+                self._hostcalls.perform(activation, step)
+                if step.logs:
+                    self._failures.logged(activation, step.logs)
+                if not player.ready:
+                    # Before the look: only with this does the row of a retried step without outputs say that it went
+                    # through.
+                    self._rest(activation)
+                    self._deadlocks.look(activation)
+        except Exception as error:
+            self._undone(activation, step.input, error)
+
+    def _undone(self, activation: Activation, index: OplogIndex, error: Exception) -> None:
+        """Account for a step whose unit was dropped: it is tried again, or its worker pauses with the reason.
+
+        Where another worker's damaged entry was in the way, that worker pauses, and so does this one, which needs it.
+        """
+        owner = self._boundary.pause_owner(error)
+        if not owner:
+            self._log.exception("step_undone", worker=activation.path, index=index)
+        if activation.row.condition is not Condition.PAUSED:
+            self._failures.errored(activation, index, error)
 
     def _rest(self, activation: Activation) -> None:
         """Append that every input has been applied, unless the outputs say so already."""
@@ -241,27 +265,51 @@ class Engine:
 
     # What others ask.
 
-    def fire(self, kind: TimerKind, ordinal: int, index: int) -> None:
-        """Do what a timer that is due is for."""
-        activation = self._residents.get(ordinal)
-        if activation is None:
-            return
-        if kind is TimerKind.RETRY:
-            activation.is_retry_due = True
-            self._residents.push(activation)
-        elif kind is TimerKind.EXPIRY:
-            self._deletion.delete(activation, "retention")
-        elif kind is TimerKind.DEADLINE:
-            self._promises.expire(activation, OplogIndex(index))
-            self._residents.end_unit()
-        else:
-            ended = e.Ended(self._record.now(), OplogIndex(index), e.Value(b"null"))
-            self._residents.deliver(activation, ended)
-            self._residents.end_unit()
+    def fire(self, kind: TimerKind, due: int, ordinal: int, index: int) -> None:
+        """Do what a timer that is due is for, as a unit."""
+        self._boundary.handle(f"timer {kind.name.lower()}", partial(self._due, kind, due, ordinal, index))
 
-    def deliver_effect(self, ordinal: int, start: int, outcome: e.Outcome) -> None:
-        """Append the outcome of an effect as a unit."""
+    def _due(self, kind: TimerKind, due: int, ordinal: int, index: int) -> None:
+        activation = self._residents.get(ordinal)
+        if activation is not None:
+            _DUE[kind](self, activation, due, OplogIndex(index))
+
+    def _retry(self, activation: Activation, _: int, __: OplogIndex) -> None:
+        activation.is_retry_due = True
+        self._residents.push(activation)
+
+    def _expire_worker(self, activation: Activation, _: int, __: OplogIndex) -> None:
+        self._deletion.delete(activation, "retention")
+
+    def _expire_promise(self, activation: Activation, _: int, index: OplogIndex) -> None:
+        self._promises.expire(activation, index)
+
+    def _wake_up(self, activation: Activation, due: int, index: OplogIndex) -> None:
+        known = e.Started(due, index, e.Sleep(0))
+        self._residents.deliver(activation, e.Ended(self._record.now(), index, e.Value(b"null")), known=known)
+
+    def _begin_delayed(self, activation: Activation, due: int, index: OplogIndex) -> None:
+        row = self._record.promise_row(activation.ordinal, index)
+        made_at = 0 if row is None else row.created_at
+        known = e.Invoked(made_at, "", b"", None, None, None, (), due)
+        self._residents.deliver(activation, e.Ended(self._record.now(), index, e.Value(b"null")), known=known)
+
+    def deliver_effect(self, ordinal: int, start: int, outcome: e.Outcome) -> bool:
+        """Append the outcome of an effect as a unit; return whether it is appended, or nobody can have it any more."""
+        return self._boundary.handle("effect", partial(self._deliver_effect, ordinal, OplogIndex(start), outcome))
+
+    def _deliver_effect(self, ordinal: int, start: OplogIndex, outcome: e.Outcome) -> None:
         activation = self._residents.get(ordinal)
         if activation is not None and activation.row.life:
-            self._residents.deliver(activation, e.Ended(self._record.now(), OplogIndex(start), outcome))
-            self._residents.end_unit()
+            known = e.Started(0, start, e.Run(""))
+            self._residents.deliver(activation, e.Ended(self._record.now(), start, outcome), known=known)
+
+
+_DUE: dict[TimerKind, Callable[[Turns, Activation, int, OplogIndex], None]] = {
+    TimerKind.RETRY: Turns._retry,
+    TimerKind.EXPIRY: Turns._expire_worker,
+    TimerKind.DEADLINE: Turns._expire_promise,
+    TimerKind.SLEEP: Turns._wake_up,
+    TimerKind.INVOKE: Turns._begin_delayed,
+}
+"""What each kind of timer is for."""

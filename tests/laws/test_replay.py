@@ -63,17 +63,18 @@ def note_unit_ends(durable: Any, ends: dict[int, list[tuple[int, Any]]], stage: 
     if hasattr(residents, "appended"):
         return
     residents.appended = {}
-    append, end_unit = residents.append, residents.end_unit
+    record = durable.executor.record
+    append, keep = residents.append, record.keep
 
-    def noting_append(activation: Any, entry: Any) -> Any:
+    def noting_append(activation: Any, entry: Any, known: Any = None) -> Any:
         residents.appended[activation.ordinal] = activation
-        return append(activation, entry)
+        return append(activation, entry, known)
 
-    def noting_end_unit() -> None:
-        end_unit()
+    def noting_keep(unit: Any) -> None:
+        keep(unit)
         for activation in residents.appended.values():
             state = stage.encoded_state(activation.player) if activation.is_loaded else None
             ends.setdefault(activation.ordinal, []).append((activation.row.last, state))
         residents.appended.clear()
 
-    residents.append, residents.end_unit = noting_append, noting_end_unit
+    residents.append, record.keep = noting_append, noting_keep

@@ -407,8 +407,8 @@ async def test_an_orderly_end_puts_nothing_off(tmp_path: Path) -> None:
             executor.committer.linger_seconds = 3_600
             executor.registry.add([Mailer])
             executor.start()
-            executor.record.put(Table.META, b"late", b"row")
-            executor.record.end_unit()
+            with executor.record.unit():
+                executor.record.put(Table.META, b"late", b"row")
             await trio.testing.wait_all_tasks_blocked()
     with Environment(tmp_path, readonly=True) as environment:
         assert environment.get(Table.META, b"late") == b"row"
@@ -447,7 +447,8 @@ async def test_nothing_is_handed_over_after_the_end(tmp_path: Path) -> None:
         executor.start()
         await executor.committer.drain()
         ended = executor
-    ended.record.put(Table.META, b"late", b"row")
+    with ended.record.unit():
+        ended.record.put(Table.META, b"late", b"row")
 
     ended.committer.flush()
 

@@ -48,8 +48,8 @@ def commit(record: Record) -> None:
 
 def create(record: Record) -> Residents:
     residents = Residents(record, str, 10)
-    residents.create(Created(record.now(), WORKER, 1, b"[]", {}, None, bytes(32)), None)
-    residents.end_unit()
+    with record.unit():
+        residents.create(Created(record.now(), WORKER, 1, b"[]", {}, None, bytes(32)), None)
     return residents
 
 
@@ -80,7 +80,8 @@ def test_time_does_not_go_back_over_a_restart(environment: Environment, clock: C
     activation = residents.find(WORKER)
     assert activation is not None
 
-    index = residents.append(activation, Logged(after.now(), "info", "later"))
+    with after.unit():
+        index = residents.append(activation, Logged(after.now(), "info", "later"))
 
     assert after.entry(activation.ordinal, index).timestamp == 1_000_000
 
@@ -106,8 +107,8 @@ def test_a_failed_commit_drops_all_that_came_after_it(environment: Environment, 
     record.seal()
     activation = residents.find(WORKER)
     assert activation is not None
-    residents.append(activation, Invoked(record.now(), "add", b"[1]", "key", None, None, (), None))
-    residents.end_unit()
+    with record.unit():
+        residents.append(activation, Invoked(record.now(), "add", b"[1]", "key", None, None, (), None))
     told: list[StoreFailed | None] = []
     record.when_durable(told.append)
     failure = StoreFailed("no")
@@ -128,11 +129,11 @@ def test_a_batch_is_closed_by_the_unit_that_crosses_its_limit(environment: Envir
     residents = create(record)
     activation = residents.find(WORKER)
     assert activation is not None
-    for _ in range(4):
-        residents.append(activation, Logged(record.now(), "info", "x"))
-    residents.end_unit()
-    residents.append(activation, Logged(record.now(), "info", "y"))
-    residents.end_unit()
+    with record.unit():
+        for _ in range(4):
+            residents.append(activation, Logged(record.now(), "info", "x"))
+    with record.unit():
+        residents.append(activation, Logged(record.now(), "info", "y"))
 
     assert [batch.entries_count for batch in record.sealed] == [5]
     assert record.batch.entries_count == 1

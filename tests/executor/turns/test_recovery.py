@@ -222,7 +222,7 @@ async def main():
     async with promissory.open(sys.argv[1], components=[Bomb, Fine]) as client:
         if sys.argv[2] == "first":
             await client.send("worker://fine/1", "work", delay=3600)
-            await client.send("worker://bomb/1", "explode", delay=0.01)
+            await client.send("worker://bomb/1", "explode", delay=1)
             await trio.sleep_forever()
         await client.executor.recovery.is_done.wait()
         assert await client.invoke("worker://fine/2", "work", key="k") == 1
