@@ -239,6 +239,8 @@ class Environment:
                     os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
+        except FileExistsError as error:
+            raise Exists(f"{destination} is not a directory") from error
         except (OSError, lmdb.Error) as error:
             raise StoreFailed(f"cannot write {destination}: {error}") from error
 

@@ -14,6 +14,7 @@ import pytest
 
 import promissory
 from promissory.executor.client import connect
+from promissory.executor.version import VERSION
 from tests.daemons import Daemons
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,6 +73,14 @@ def test_wheels_hold_exactly_what_is_tracked(wheels: tuple[Path, Path]) -> None:
 
     assert files_of(wheels[0]) == expected
     assert files_of(wheels[1]) == expected
+
+
+def test_wheels_have_the_version_that_the_code_says(wheels: tuple[Path, Path]) -> None:
+    """The version stands in one file: builds, the command line and the greeting have it from there."""
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as opened:
+            [metadata] = [name for name in opened.namelist() if name.endswith(".dist-info/METADATA")]
+            assert f"Version: {VERSION}" in opened.read(metadata).decode().splitlines()
 
 
 def test_an_installed_wheel_stands_beside_a_foreign_package(wheels: tuple[Path, Path], tmp_path: Path) -> None:

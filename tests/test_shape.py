@@ -22,7 +22,7 @@ VALUES = {"oplog.ids", "oplog.entries", "oplog.errors"}
 """What the guest side takes of the record."""
 HOST_FUNCTIONS = {f"workers.{name}" for name in ("host", "effects", "promises", "calls", "concurrency", "stub")}
 """What stands above the machine within `workers`."""
-GROUND = {"oplog", "workers", "executor.telemetry", "executor.config"}
+GROUND = {"oplog", "workers", "executor.telemetry", "executor.config", "executor.version"}
 """What every floor of `executor` may use, but for itself."""
 STANDS_ON = {
     "executor.protocol": set[str](),

@@ -88,7 +88,7 @@ class Asker:
         Raises:
           TerminalError: the handler's own error.
           Paused: the worker gave up for now; the invocation stays and can be attached to.
-          RequestError: the executor refused it; nothing was written.
+          NotFound, BadArguments, LimitReached: the executor refused it; nothing was written.
           Disconnected: the connection is lost. Its `invocation` is set if that was announced; if not, whether there
             is one is not known, and asking again with the same key tells.
         """

@@ -54,14 +54,30 @@ class Operations:
             shape, operation = known
             request = requests.convert(fields, shape)
             with self._record.unit():
-                return operation(request, reply)
+                stream = operation(request, reply)
+            return None if stream is None else self._guarded(op, stream, reply)
         except PromissoryError as error:
             self._executor.boundary.pause_owner(error)
             self._refuse(reply, error)
         except Exception:
-            self._log.exception("operation_failed", op=op)
-            reply.error(InternalError("the executor failed at this request: its log says how"))
+            self._failed(op, reply)
         return None
+
+    def _guarded(self, op: object, stream: Stream, reply: Reply) -> Stream:
+        """Return a stream that fails alone: what it raises is its own answer, and its connection goes on."""
+
+        async def guarded() -> None:
+            try:
+                await stream()
+            except Exception:
+                self._failed(op, reply)
+
+        return guarded
+
+    def _failed(self, op: object, reply: Reply) -> None:
+        """Answer for an exception that is nobody's fault but ours: the log gets it, the asker only that it was."""
+        self._log.exception("operation_failed", op=op)
+        reply.error(InternalError("the executor failed at this request: its log says how"))
 
     def _refuse(self, reply: Reply, error: PromissoryError) -> None:
         """Refuse a request; what the refusal rests on may wait for its commit."""

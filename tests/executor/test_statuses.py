@@ -16,6 +16,7 @@ import promissory
 from promissory.executor.cli import main
 from promissory.executor.config import Config
 from promissory.executor.http.door.refusals import Refusal
+from promissory.executor.operations.inspection import Inspection
 from promissory.executor.turns.executor import Executor
 from promissory.oplog.errors import PromissoryError
 from tests.admin import PATIENCE_SECONDS, serving
@@ -219,6 +220,21 @@ async def test_an_error_of_ours_is_typed_and_short(served: Any, monkeypatch: pyt
     assert failed.json()["message"] == str(caught.value)
     assert "KeyError" not in failed.text
     assert "secret" not in failed.text
+
+
+async def test_a_list_that_fails_fails_alone(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception of ours in the middle of a list is that list's answer; the connection's other requests go on."""
+    _, _, path = served
+
+    def rows(*_: object) -> Any:
+        yield None
+        raise KeyError("secret")
+
+    monkeypatch.setattr(Inspection, "workers", rows)
+    async with promissory.connect(path) as own:
+        with pytest.raises(promissory.InternalError):
+            await own.request("worker.list")
+        assert await own.invoke("worker://cart/c", "put", "tea") == "tea"
 
 
 async def test_a_store_that_backs_off_says_for_how_long(served: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,11 @@ import structlog
 
 import promissory
 from promissory.executor.components.registry import Registry, load
+from promissory.executor.hostcalls.callees import handler_of
+from promissory.oplog.entries import Call
 from promissory.oplog.environment import Environment
 from promissory.oplog.errors import BadArguments, BadHandler, NotFound
-from promissory.oplog.ids import WorkerId
+from promissory.oplog.ids import WorkerId, component_id
 
 MODULE = """
 import promissory
@@ -85,6 +88,28 @@ def test_a_remembered_module_that_is_gone_is_unavailable(environment: Environmen
     assert {line["event"] for line in logs} == {"component_unavailable"}
     with pytest.raises(NotFound):
         registry.component("first")
+
+
+def test_who_needs_what_is_not_served_is_told_in_the_same_words(environment: Environment, modules: Path) -> None:
+    """A client, a worker that is read back and one that calls hear the same of a component, and why if it is known."""
+    Registry(environment).add_modules(["mine_a"], str(modules))
+    del sys.modules["mine_a"]
+    (modules / "mine_a.py").write_text("1 / 0")
+    registry = Registry(environment)
+    known_only = "component 'first' is unavailable: its module has not been given"
+    for why in (known_only, "component 'first' is unavailable: module 'mine_a' does not import: ZeroDivisionError"):
+        callee = WorkerId(component_id("first"), "a")
+        with pytest.raises(NotFound, match=re.escape(why)) as asked:
+            registry.component("first")
+        with pytest.raises(NotFound) as called:
+            handler_of(registry, Call(callee, "one", b"[]"), "handler", 1000)
+        needed = registry.not_served(callee.component_id, worker="first/a")
+        assert str(asked.value) == str(called.value) == str(needed) == registry.unavailable()["first"]
+        assert needed.worker == "first/a"
+        registry.load_remembered()
+    for text in ("nothing", str(WorkerId(component_id("nothing"), "-")).partition("/")[0]):
+        with pytest.raises(NotFound, match=f"component '{text}' is not registered"):
+            registry.component(text)
 
 
 @pytest.mark.parametrize(

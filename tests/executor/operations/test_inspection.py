@@ -12,7 +12,9 @@ import trio
 import promissory
 from promissory.executor.operations.answers import TURN_ROWS
 from promissory.oplog.environment import Environment
-from promissory.oplog.errors import NotFound
+from promissory.oplog.errors import NotFound, OplogCorrupt
+from promissory.oplog.ids import InvocationId, OplogIndex
+from promissory.oplog.tables import Table, oplog_key
 
 RETENTION_SECONDS = 86_400.0
 
@@ -187,3 +189,29 @@ async def test_limits_count_what_is_listed(mail: Any) -> None:
     end = await mail.request("worker.list", on_item=rows.append, status="interrupted", limit=2)
     assert ([row["worker"] for row in rows], end) == (["desk/bx", "desk/ex"], {"more": False})
     assert await mail.request("worker.list", on_item=rows.append, status="interrupted", limit=1) == {"more": True}
+
+
+async def test_a_damaged_entry_is_named_by_worker_and_index(mail: Any) -> None:
+    """Whoever looks at a record is told which entry of which worker cannot be read, in the message and beside it."""
+    await mail.send("desk/a%2Fb", "hold")
+    await mail.quiet()
+    executor = mail.executor
+    activation = executor.residents.find(executor.registry.worker_id("desk/a%2Fb"))
+    key = oplog_key(activation.ordinal, 2)
+    whole = executor.environment.get(Table.OPLOG, key)
+    executor.environment.commit({Table.OPLOG: {key: b"bad"}})
+    try:
+        invocation = str(InvocationId(activation.row.worker_id, OplogIndex(2)))
+        for op, fields in (
+            ("oplog.read", {"worker": "desk/a%2Fb"}),
+            ("invocation.list", {"worker": "desk/a%2Fb"}),
+            ("invocation.show", {"invocation": invocation}),
+        ):
+            with pytest.raises(OplogCorrupt, match="entry 2 of desk/a%2Fb: record of 3 bytes") as caught:
+                await mail.request(op, on_item=lambda _: None, **fields)
+            assert (caught.value.worker, caught.value.index) == ("desk/a%2Fb", 2)
+        with pytest.raises(OplogCorrupt, match=f"entry 2 of {activation.row.worker_id}: ") as caught:
+            executor.record.entry(activation.ordinal, 2)
+        assert (caught.value.worker, caught.value.index) == (str(activation.row.worker_id), 2)
+    finally:
+        executor.environment.commit({Table.OPLOG: {key: whole}})
