@@ -1,0 +1,12 @@
+"""Prints pip constraints that pin every library of `pyproject.toml` to its lower bound."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+for requirement in project["dependencies"]:
+    name, bound = re.fullmatch(r"([\w-]+)(?:\[.*\])?>=([\d.]+).*", requirement).groups()  # type: ignore[union-attr]
+    print(f"{name}=={bound}")
