@@ -17,12 +17,12 @@ demo: $(VENV)/.installed
 demo-shop: $(VENV)/.installed
 	$(BIN)/python -m examples.shop.demo
 
-# In so many processes; `JOBS=0` is one, without xdist. Each test makes its own directory and asks for a free port, and
-# no fixture is shared but by tests that only read it, so any two of them may run side by side.
+# How many processes test; `JOBS=0` is one, without xdist. Each test makes its own directory and asks for a free port, so
+# any two may run side by side. Not so `conformance`: its tests share one daemon.
 JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist worksteal
 
-# All but `conformance` and `soak`.
+# Every test but `conformance` and `soak`. Of it tests/test_docs.py alone takes three minutes of one process.
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest $(PARALLEL)
 
