@@ -26,8 +26,8 @@ PARALLEL := -n $(JOBS) --dist worksteal
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest $(PARALLEL)
 
-# The record, the guest side, and the executor without sockets, processes and the longest searches: under a minute on
-# two cores, for while you work.
+# The record, the guest side, and the executor without sockets, processes and the longest searches: 80 s of processor
+# time, so about 40 s on two free cores.
 FAST := tests/test_shape.py tests/test_face.py tests/oplog tests/workers \
 	$(addprefix tests/executor/,test_config.py protocol commits components residents hostcalls turns operations)
 SLOW := --ignore-glob '*/hostcalls/test_cycles*.py' --ignore tests/executor/operations/test_nesting.py \
