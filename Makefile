@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-shop test conformance check soak bench bench-peers clean
+.PHONY: demo demo-shop test test-fast conformance check soak bench bench-peers clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -17,8 +17,24 @@ demo: $(VENV)/.installed
 demo-shop: $(VENV)/.installed
 	$(BIN)/python -m examples.shop.demo
 
+# How many processes test; `JOBS=0` is one, without xdist. Each test makes its own directory and asks for a free port, so
+# any two may run side by side. Not so `conformance`: its tests share one daemon.
+JOBS ?= 2
+PARALLEL := -n $(JOBS) --dist worksteal
+
+# Every test but `conformance` and `soak`. Of it tests/test_docs.py alone takes three minutes of one process.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
+
+# The record, the guest side, and the executor without sockets, processes and the longest searches: 80 s of processor
+# time, so about 40 s on two free cores.
+FAST := tests/test_shape.py tests/test_face.py tests/oplog tests/workers \
+	$(addprefix tests/executor/,test_config.py protocol commits components residents hostcalls turns operations)
+SLOW := --ignore-glob '*/hostcalls/test_cycles*.py' --ignore tests/executor/operations/test_nesting.py \
+	--deselect tests/executor/protocol/test_frames.py::test_frames_cut_anywhere_come_back_whole_and_in_order
+
+test-fast: $(VENV)/.installed
+	$(BIN)/python -m pytest -q $(PARALLEL) $(FAST) $(SLOW)
 
 CLIENTS := tests/conformance/node_modules
 

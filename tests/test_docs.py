@@ -35,7 +35,7 @@ from promissory.executor.telemetry.metrics import Latencies
 from promissory.executor.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 HTTP_SHOWN = "localhost:8080"
 """What the pages call the default address; where they run it may be in use."""
 PATIENCE_SECONDS = 60.0

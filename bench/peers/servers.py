@@ -10,13 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 from bench.processes import ROOT
+from promissory.executor.operations import VERSION
 
 HERE = Path(__file__).parent
 INSTALLED = HERE / ".restate"
@@ -138,9 +138,8 @@ class Ours(Side):
 
     def versions(self) -> list[str]:
         """Return what runs on this side, with versions."""
-        version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
         beneath = _installed(Path(sys.executable), "lmdb", "uvicorn", "uvloop")
-        return [f"promissory {version}", f"Python {sys.version.split()[0]}", *beneath]
+        return [f"promissory {VERSION}", f"Python {sys.version.split()[0]}", *beneath]
 
 
 class Restate(Side):
