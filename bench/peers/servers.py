@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from bench.processes import ROOT
-from promissory.executor.operations import VERSION
+from promissory.executor.version import VERSION
 
 HERE = Path(__file__).parent
 INSTALLED = HERE / ".restate"
