@@ -24,6 +24,8 @@ from promissory.oplog.tables import FORMAT_VERSION, Table
 MAP_SIZE_BYTES = 1 << 40
 """Address space reserved once; the file grows with the data. Remapping under a reader would be a SIGBUS."""
 LOCK_FILE = "executor.lock"
+KEY_BYTES_MAX = 511
+"""LMDB keeps no longer key."""
 _READERS_MAX = 1024
 _SCAN_SLICE = 1024
 
@@ -277,15 +279,16 @@ class Snapshot:
             raise StoreFailed(f"cannot read {table.name.lower()}: {error}") from error
         return row
 
-    def rows(self, table: Table) -> Iterator[tuple[bytes, bytes]]:
-        """Iterate over all rows of a table in key order.
+    def rows(self, table: Table, first: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over the rows of a table in key order, from `first` on.
 
         Raises:
           StoreFailed: LMDB finds its pages damaged.
         """
         try:
             with self._txn.cursor(self._dbs[table]) as cursor:
-                yield from cursor
+                if not first or cursor.set_range(first):
+                    yield from cursor
         except lmdb.Error as error:
             raise StoreFailed(f"cannot read {table.name.lower()}: {error}") from error
 

@@ -1,4 +1,7 @@
-"""What the command line does with a data directory itself, beside a live daemon or without one: it only reads."""
+"""What the command line does with a data directory itself, beside a live daemon or without one.
+
+It only reads, but for `repair`, which has the directory alone.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from promissory.oplog.environment import Environment, ordinal_range
 from promissory.oplog.errors import NotFound, OplogCorrupt
 from promissory.oplog.ids import WorkerId, check_worker_name, escape, resolve_component
 from promissory.oplog.render import render
+from promissory.oplog.repair import repair as write_anew
 from promissory.oplog.tables import PAIR, U64, Table, worker_id_key
 
 
@@ -33,6 +37,25 @@ def verify(data: Path) -> Iterator[Finding]:
             yield from check(environment)
 
     return findings()
+
+
+def repair(data: Path) -> int:
+    """Write the tables that can be computed from the oplogs anew; durable on return.
+
+    Args:
+      data: the directory of an executor that is not running.
+
+    Returns:
+      How many rows were not as the oplogs say; what is left to be found `verify` tells.
+
+    Raises:
+      NotFound: it holds no data.
+      Locked: an executor has it.
+      NewerFormat: it was written by a newer promissory.
+      StoreFailed: LMDB cannot open, read or write it.
+    """
+    with _open(data, readonly=False) as environment:
+        return write_anew(environment)
 
 
 def backup(data: Path, destination: Path) -> None:
@@ -85,7 +108,7 @@ def read_oplog(data: Path, component: str, name: str, first: int) -> Iterator[di
     return entries()
 
 
-def _open(data: Path) -> Environment:
+def _open(data: Path, *, readonly: bool = True) -> Environment:
     if not (data / "data.mdb").is_file():
         raise NotFound(f"{data} holds no promissory data")
-    return Environment(data, readonly=True)
+    return Environment(data, readonly=readonly)

@@ -14,10 +14,10 @@ from promissory.executor.cli import offline
 from promissory.oplog import entries as e
 from promissory.oplog import fold
 from promissory.oplog.codec import encode_entry
-from promissory.oplog.environment import Environment
+from promissory.oplog.environment import Environment, Locked
 from promissory.oplog.errors import BadArguments, NewerFormat, NotFound, OplogCorrupt, StoreFailed
 from promissory.oplog.ids import WorkerId, component_id
-from promissory.oplog.tables import Table, WorkerRow, oplog_key
+from promissory.oplog.tables import Table, WorkerRow, oplog_key, worker_key
 
 WORKER = WorkerId(component_id("approval"), "order/7")
 ENTRIES = [
@@ -61,6 +61,27 @@ def test_verify_finds_damage(damaged: Path) -> None:
     """Damage is found, and the check may be left at the first finding."""
     assert next(offline.verify(damaged)).kind == "record"
     assert [finding.index for finding in offline.verify(damaged)] == [3]
+
+
+def test_repair_writes_the_tables_anew(written: Path, tmp_path: Path) -> None:
+    """Lost and wrong rows are mended; a second repair finds nothing to do."""
+    offline.backup(written, tmp_path / "copy")
+    with Environment(tmp_path / "copy") as environment:
+        environment.commit({Table.WORKERS: {worker_key(1): None}, Table.RUNNABLE: {oplog_key(1, 0): None}})
+
+    assert offline.repair(tmp_path / "copy") == 2
+    assert list(offline.verify(tmp_path / "copy")) == []
+    assert offline.repair(tmp_path / "copy") == 0
+
+
+def test_repair_needs_the_directory_alone(written: Path, tmp_path: Path) -> None:
+    """Beside whoever has the directory repair refuses; where there is no data it makes none."""
+    offline.backup(written, tmp_path / "copy")
+    with Environment(tmp_path / "copy"), pytest.raises(Locked):
+        offline.repair(tmp_path / "copy")
+    with pytest.raises(NotFound):
+        offline.repair(tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_a_backup_is_sound_and_whole(written: Path, tmp_path: Path) -> None:
