@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from promissory.oplog.check import Finding, check
-from promissory.oplog.codec import decode_entry
 from promissory.oplog.environment import Environment, ordinal_range
 from promissory.oplog.errors import NotFound, OplogCorrupt
 from promissory.oplog.ids import WorkerId, check_worker_name, escape, resolve_component
+from promissory.oplog.reading import recorded
 from promissory.oplog.render import render
 from promissory.oplog.repair import repair as write_anew
-from promissory.oplog.tables import PAIR, U64, Table, worker_id_key
+from promissory.oplog.tables import U64, Table, worker_id_key
 
 
 def verify(data: Path) -> Iterator[Finding]:
@@ -95,15 +95,13 @@ def read_oplog(data: Path, component: str, name: str, first: int) -> Iterator[di
 
     def entries() -> Iterator[dict[str, Any]]:
         with environment:
-            for key, record in environment.scan(Table.OPLOG, *ordinal_range(ordinal, max(first, 0))):
-                index = PAIR.unpack(key)[1]
-                try:
-                    entry = decode_entry(key, record)
-                except OplogCorrupt as error:
-                    raise OplogCorrupt(
-                        f"entry {index}: {error}", worker=f"{component}/{escape(name)}", index=index
-                    ) from error
-                yield render(index, entry)
+            rows = environment.scan(Table.OPLOG, *ordinal_range(ordinal, max(first, 0)))
+            try:
+                for index, entry in recorded(rows):
+                    yield render(index, entry)
+            except OplogCorrupt as error:
+                error.worker = f"{component}/{escape(name)}"
+                raise
 
     return entries()
 

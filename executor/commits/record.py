@@ -8,13 +8,13 @@ batches that wait for their commit before they look at LMDB. Whatever leaves the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from promissory.oplog import fold
-from promissory.oplog.codec import decode_entries, decode_entry, encode_entry
-from promissory.oplog.entries import Ended, Entry, SameAs, Settled
+from promissory.oplog import fold, reading
+from promissory.oplog.codec import encode_entry
+from promissory.oplog.entries import Ended, Entry
 from promissory.oplog.environment import Environment, prefix_end
-from promissory.oplog.errors import OplogCorrupt, StoreFailed
+from promissory.oplog.errors import StoreFailed
 from promissory.oplog.ids import OplogIndex, WorkerId
 from promissory.oplog.tables import PAIR, U64, PromiseRow, Table, WorkerRow, oplog_key, worker_id_key, worker_key
 
@@ -121,16 +121,7 @@ class Record:
         Raises:
           OplogCorrupt: it is missing or not what was written.
         """
-        key = oplog_key(ordinal, index)
-        raw = self.get(Table.OPLOG, key)
-        if raw is None:
-            raise OplogCorrupt(f"entry {index} is missing", index=index)
-        try:
-            return decode_entry(key, raw)
-        except OplogCorrupt as error:
-            error.index = index
-            error.message = f"entry {index}: {error.message}"
-            raise
+        return reading.entry(self._oplog, ordinal, index)
 
     def entries(self, ordinal: int, first: int, last: int) -> list[Entry]:
         """Return a worker's entries from `first` to `last`, both included, each `Ended` with its outcome in place.
@@ -138,20 +129,13 @@ class Record:
         Raises:
           OplogCorrupt: one of them is missing or not what was written.
         """
-        count = last - first + 1
-        rows = self.environment.read_run(_OPLOG, oplog_key(ordinal, first), count)
-        decoded: tuple[list[Entry], Sequence[int]] | None = None
-        # The right number of rows and the right last one: no index is missing, and all are durable.
-        if len(rows) == count and rows[-1][0] == oplog_key(ordinal, last):
-            decoded = decode_entries(rows)
-        if decoded is None:
-            decoded = [self.entry(ordinal, index) for index in range(first, last + 1)], range(count)
-        found, same = decoded
-        for at in same:
-            entry = found[at]
-            if type(entry) is Ended:
-                found[at] = self.outcome(ordinal, entry)
-        return found
+        return reading.entries(self._oplog, self._durable_run, ordinal, first, last)
+
+    def _oplog(self, key: bytes) -> bytes | None:
+        return self.get(_OPLOG, key)
+
+    def _durable_run(self, first: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        return self.environment.read_run(_OPLOG, first, count)
 
     def waiters(self, ordinal: int, index: int, limit: int) -> list[tuple[int, int]]:
         """Return at most `limit` waits for a promise, as (waiter's ordinal, its `Started`), in key order."""
@@ -172,12 +156,7 @@ class Record:
 
     def outcome(self, ordinal: int, ended: Ended) -> Ended:
         """Return an `Ended` with its outcome in place, where it refers to another entry."""
-        if type(ended.outcome) is not SameAs:
-            return ended
-        source = self.entry(ordinal, ended.outcome.index)
-        if not isinstance(source, Settled):
-            raise OplogCorrupt(f"entry {ended.outcome.index} has no outcome", index=ended.outcome.index)
-        return Ended(ended.timestamp, ended.start, source.outcome)
+        return reading.resolved(self._oplog, ordinal, ended)
 
     # Appending.
 

@@ -10,7 +10,7 @@ import msgspec
 
 from promissory.executor.commits.record import Record
 from promissory.executor.components.registry import Registry
-from promissory.oplog.codec import decode_entry
+from promissory.oplog import reading
 from promissory.oplog.entries import Completed, Created, Errored, Failure, Invoked, Outcome, Value
 from promissory.oplog.environment import ordinal_range
 from promissory.oplog.errors import BadArguments, NotFound, OplogCorrupt, PromiseDeleted, PromiseRejected
@@ -180,9 +180,8 @@ class Inspection:
         return shown
 
     def _entry(self, ordinal: int, index: int) -> Any:
-        key = oplog_key(ordinal, index)
-        raw = self._env.get(Table.OPLOG, key)
-        return None if raw is None else decode_entry(key, raw)
+        raw = self._env.get(Table.OPLOG, oplog_key(ordinal, index))
+        return None if raw is None else reading.entry(lambda _: raw, ordinal, index)
 
     # Promises.
 
@@ -312,8 +311,8 @@ class Inspection:
           OplogCorrupt: an entry cannot be read.
         """
         start, end = ordinal_range(self._row(worker_id).ordinal, first)
-        for key, raw in self._env.scan(Table.OPLOG, start, end):
-            yield render(OplogIndex(PAIR.unpack(key)[1]), decode_entry(key, raw))
+        for index, entry in reading.recorded(self._env.scan(Table.OPLOG, start, end)):
+            yield render(index, entry)
 
     # Components.
 
