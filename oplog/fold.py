@@ -321,6 +321,10 @@ def _applied(row: WorkerRow, _i: OplogIndex, _e: Any, _s: Any, _o: OrdinalOf, pu
     _went_through(row, put)
 
 
+def _versioned(row: WorkerRow, _i: OplogIndex, entry: Any, _s: Any, _o: OrdinalOf, _p: Put) -> None:
+    row.version = entry.component_version
+
+
 def _nothing(*_: Any) -> None:
     """Some entries change no row but the worker's last index."""
 
@@ -333,8 +337,8 @@ _FOLD: dict[type[e.Entry], Callable[..., None]] = {
     e.Cancelled: _cancelled,
     e.Abandoned: _abandoned,
     e.Completed: _completed,
-    e.Snapshotted: _nothing,
-    e.Updated: _nothing,
+    e.Snapshotted: _versioned,
+    e.Updated: _versioned,
     e.Reverted: _nothing,
     e.Settled: _settled,
     e.Deleted: _deleted,
@@ -344,4 +348,6 @@ _FOLD: dict[type[e.Entry], Callable[..., None]] = {
     e.Logged: _nothing,
     e.Removed: _removed,
     e.Applied: _applied,
+    e.Trimmed: _nothing,
+    e.Delivered: _nothing,
 }

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+import msgspec
+
 from promissory.oplog.codec import decode_entries, decode_entry
 from promissory.oplog.entries import Completed, Ended, Entry, SameAs, Settled
 from promissory.oplog.errors import NewerFormat, OplogCorrupt
@@ -95,7 +97,7 @@ def resolved(get: Get, ordinal: int, ended: Ended) -> Ended:
 def _in_place(ended: Ended, source: Entry, index: int) -> Ended:
     if type(source) is not Settled and type(source) is not Completed:
         raise OplogCorrupt(f"entry {index} has no outcome", index=index)
-    return Ended(ended.timestamp, ended.start, source.outcome)
+    return msgspec.structs.replace(ended, outcome=source.outcome)
 
 
 def _decode(key: bytes, record: bytes, index: int) -> Entry:

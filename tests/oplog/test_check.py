@@ -59,7 +59,8 @@ def rewrite(town: Town, ordinal: int, index: int, entry: e.Entry) -> None:
 def forge(town: Town, ordinal: int, index: int, body: bytes) -> None:
     """Put a record with a right checksum over any body in the place of another."""
     key = oplog_key(ordinal, index)
-    record = b"\x01" + zlib.crc32(body, zlib.crc32(key)).to_bytes(4, "big") + body
+    body = b"\0" + body
+    record = b"\x02" + zlib.crc32(body, zlib.crc32(key)).to_bytes(4, "big") + body
     town.environment.commit({Table.OPLOG: {key: record}})
 
 
@@ -114,7 +115,7 @@ def flip_a_bit(town: Town) -> None:
 
 def write_a_newer_record(town: Town) -> None:
     key = oplog_key(1, 9)
-    town.environment.commit({Table.OPLOG: {key: b"\x02" + town.environment.get(Table.OPLOG, key)[1:]}})
+    town.environment.commit({Table.OPLOG: {key: b"\x03" + town.environment.get(Table.OPLOG, key)[1:]}})
 
 
 def swap_two_records(town: Town) -> None:
@@ -282,8 +283,32 @@ def apply_the_future(town: Town) -> None:
     rewrite(town, 1, 20, e.Applied(town.entry(1, 20).timestamp, OplogIndex(20)))
 
 
-def revert_the_first_entry(town: Town) -> None:
-    rewrite(town, 1, 20, e.Reverted(town.entry(1, 20).timestamp, OplogIndex(1), OplogIndex(5)))
+def revert_to_what_is_to_come(town: Town) -> None:
+    rewrite(town, 1, 20, e.Reverted(town.entry(1, 20).timestamp, OplogIndex(20), "cli"))
+
+
+def snapshot_while_an_invocation_runs(town: Town) -> None:
+    rewrite(town, 1, 20, e.Snapshotted(town.entry(1, 20).timestamp, 1, b"{}"))
+
+
+def let_the_future_wait(town: Town) -> None:
+    rewrite(town, 4, 3, e.Snapshotted(town.entry(4, 3).timestamp, 1, b"{}", (OplogIndex(2), OplogIndex(3))))
+
+
+def let_what_waits_be_out_of_order(town: Town) -> None:
+    rewrite(town, 4, 3, e.Snapshotted(town.entry(4, 3).timestamp, 1, b"{}", (OplogIndex(2), OplogIndex(2))))
+
+
+def trim_what_is_to_come(town: Town) -> None:
+    rewrite(town, 1, 20, e.Trimmed(town.entry(1, 20).timestamp, OplogIndex(21), (OplogIndex(1),)))
+
+
+def keep_what_is_not_trimmed(town: Town) -> None:
+    rewrite(town, 1, 20, e.Trimmed(town.entry(1, 20).timestamp, OplogIndex(5), (OplogIndex(1), OplogIndex(5))))
+
+
+def deliver_no_call(town: Town) -> None:
+    rewrite(town, 1, 20, e.Delivered(town.entry(1, 20).timestamp, OplogIndex(14)))
 
 
 def use_a_key_twice(town: Town) -> None:
@@ -334,7 +359,13 @@ ENTRY_DAMAGE = [
     (spell_out_a_default, ("canonical", "/ready", 2)),
     (fail_in_the_future, ("reference", "/order%2F7", 21)),
     (apply_the_future, ("reference", "/order%2F7", 20)),
-    (revert_the_first_entry, ("reference", "/order%2F7", 20)),
+    (revert_to_what_is_to_come, ("reference", "/order%2F7", 20)),
+    (snapshot_while_an_invocation_runs, ("reference", "/order%2F7", 20)),
+    (let_the_future_wait, ("reference", "/ready", 3)),
+    (let_what_waits_be_out_of_order, ("reference", "/ready", 3)),
+    (trim_what_is_to_come, ("reference", "/order%2F7", 20)),
+    (keep_what_is_not_trimmed, ("reference", "/order%2F7", 20)),
+    (deliver_no_call, ("reference", "/order%2F7", 20)),
     (use_a_key_twice, ("twice", "/order%2F7", 14)),
 ]
 

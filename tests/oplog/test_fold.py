@@ -459,9 +459,8 @@ def test_removed_leaves_an_empty_life() -> None:
     "entry",
     [
         e.Logged(40, "info", ""),
-        e.Snapshotted(40, b""),
-        e.Updated(40, 2),
-        e.Reverted(40, index(2), index(3)),
+        e.Reverted(40, index(2), "x"),
+        e.Delivered(40, index(2)),
     ],
 )
 def test_some_entries_change_no_row(entry: e.Entry) -> None:
@@ -470,6 +469,15 @@ def test_some_entries_change_no_row(entry: e.Entry) -> None:
 
     assert apply(row, entry) == {}
     assert row.encode() == expected.encode()
+
+
+@pytest.mark.parametrize("entry", [e.Snapshotted(40, 3, b""), e.Updated(40, 3)])
+def test_a_snapshot_and_an_update_name_the_version(entry: e.Entry) -> None:
+    """A worker's version is that of its newest snapshot or update."""
+    row = row_with()
+
+    assert apply(row, entry) == {}
+    assert row.version == 3
 
 
 @pytest.mark.parametrize(
