@@ -32,9 +32,17 @@ from promissory.oplog.environment import Environment, Snapshot
 from promissory.oplog.errors import BadArguments, OplogCorrupt, StoreFailed
 from promissory.oplog.ids import WorkerId, check_component_name
 from promissory.oplog.rebuild import ORDINAL_AT, Damage, Difference, Walk
-from promissory.oplog.tables import FORMAT_VERSION, PromiseRow, Table, WorkerRow, worker_id_key, worker_key
+from promissory.oplog.tables import (
+    FORMAT_VERSION,
+    WORKER_FIELDS,
+    PromiseRow,
+    Table,
+    WorkerRow,
+    worker_id_key,
+    worker_key,
+)
 
-_SETTINGS = {b"format": 4, b"running": 8, b"activating": 8}
+_SETTINGS = {b"format": 4, b"running": 8, b"activating": 8, b"position": 8, b"epoch": 8, b"digest": 32}
 """The rows of `META` and their sizes in bytes."""
 
 
@@ -168,4 +176,5 @@ def _difference(table: Table, wanted: bytes, row: bytes) -> str:
 
 
 def _fields(row: WorkerRow | PromiseRow) -> list[tuple[str, object]]:
-    return [(name, getattr(row, name)) for name in row.__slots__]
+    names = WORKER_FIELDS if isinstance(row, WorkerRow) else row.__slots__
+    return [(name, getattr(row, name)) for name in names]

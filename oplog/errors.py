@@ -4,6 +4,7 @@
       OplogError              the record
         OplogCorrupt            an entry or a row that cannot be what was written
         NewerFormat             data written by a newer promissory
+        OlderFormat             data written by one that was never released
         StoreFailed             a commit that did not happen; nothing of it is durable
       WorkerError             the guest
         TerminalError           an outcome that no retry can change
@@ -66,6 +67,12 @@ class NewerFormat(OplogError):
     """The data was written by a newer promissory than this one."""
 
     kind = "newer_format"
+
+
+class OlderFormat(OplogError):
+    """The data is in a format that no released promissory wrote."""
+
+    kind = "older_format"
 
 
 class StoreFailed(OplogError):

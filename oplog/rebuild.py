@@ -29,7 +29,7 @@ from promissory.oplog.tables import DERIVED, PAIR, PromiseState, Table, WorkerRo
 BY_WORKER = (Table.WORKERS, Table.PROMISES, Table.IDEMPOTENCY)
 """The derived tables whose keys begin with the ordinal of the worker whose oplog asks for the row."""
 
-ORDINAL_AT = {Table.TIMERS: 8, Table.WAITERS: 16, Table.RUNNABLE: 0}
+ORDINAL_AT = {Table.TIMERS: 8, Table.WAITERS: 16, Table.RUNNABLE: 0, Table.BY_STATUS: 25, Table.OUTBOX: 4}
 """Where in its key another table has that ordinal."""
 
 _PENDING = (bytes([PromiseState.PENDING]), bytes([PromiseState.SCHEDULED]))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from promissory.oplog import fold
 from promissory.oplog.codec import decode_entry
 from promissory.oplog.entries import Created, Removed
 from promissory.oplog.environment import KEY_BYTES_MAX, Environment, Snapshot, prefix_end
@@ -133,4 +134,4 @@ def _stand_in(snapshot: Snapshot, worker: Rebuilt, ids: dict[bytes, int], writer
     row.condition = Condition.PAUSED
     row.last = worker.last
     row.life = worker.life or worker.last
-    writer.put(Table.WORKERS, key, row.encode())
+    fold.refresh(row, row.is_runnable, writer.put)

@@ -18,7 +18,7 @@ from promissory.executor.residents.watchers import DELETED, Watchers
 from promissory.oplog import entries as e
 from promissory.oplog.environment import ordinal_range
 from promissory.oplog.errors import OplogCorrupt, PromiseDeleted
-from promissory.oplog.fold import deadline, is_promise, key_of, put_waiter, sleep_key
+from promissory.oplog.fold import deadline, is_promise, key_of, put_waiter, sleep_key, unlist
 from promissory.oplog.ids import OplogIndex
 from promissory.oplog.tables import (
     PAIR,
@@ -91,6 +91,7 @@ class Deletion:
         put(Table.WORKER_IDS, worker_id_key(worker_id), None)
         put(Table.WORKERS, worker_key(activation.ordinal), None)
         put(Table.RUNNABLE, oplog_key(activation.ordinal, 0), None)
+        unlist(row, put)
         self._residents.forget(activation)
 
     def _forget_entries(self, activation: Activation, entries: Iterable[tuple[int, e.Entry]]) -> list[int]:

@@ -14,10 +14,11 @@ from promissory.oplog import reading
 from promissory.oplog.entries import Completed, Created, Errored, Failure, Invoked, Outcome, Value
 from promissory.oplog.environment import ordinal_range
 from promissory.oplog.errors import BadArguments, NotFound, OplogCorrupt, PromiseDeleted, PromiseRejected
-from promissory.oplog.ids import InvocationId, OplogIndex, PromiseId, WorkerId
+from promissory.oplog.ids import ComponentId, InvocationId, OplogIndex, PromiseId, WorkerId
 from promissory.oplog.render import render, rfc3339
 from promissory.oplog.tables import (
     PAIR,
+    STATUSES,
     U64,
     PromiseKind,
     PromiseRow,
@@ -34,6 +35,9 @@ WORKER_STATUSES = ("running", "suspended", "idle", "retrying", "paused", "interr
 PROMISE_STATES = ("pending", "resolved", "rejected", "deleted")
 INVOCATION_STATUSES = ("scheduled", "pending", "running", "completed", "failed")
 
+
+LOOKED_UP_MAX = 16_384
+"""How many workers of a status or component are found through `BY_STATUS`; a turn reads so many keys at once."""
 
 _TIME_CHARACTERS = 13
 """The characters of a UUIDv7 that hold its time."""
@@ -111,10 +115,11 @@ class Inspection:
         if after is not None:
             last = self._trace(after)
             first = (yield from self._place(after)) if last is None else worker_key(last.ordinal + 1)
-        for key, raw in self._env.scan(Table.WORKERS, first):
-            row = WorkerRow.decode(U64.unpack(key)[0], raw)
+        for key, raw in self._candidates(status, wanted, first):
+            row = None if raw is None else WorkerRow.decode(U64.unpack(key)[0], raw)
             if (
-                row.life
+                row is not None
+                and row.life
                 and (wanted is None or row.worker_id.component_id == wanted)
                 and row.worker_id.worker_name.startswith(name)
                 and (status is None or row.status == status)
@@ -122,6 +127,26 @@ class Inspection:
                 yield self._worker_map(row)
             else:
                 yield None
+
+    def _candidates(
+        self, status: str | None, component: ComponentId | None, first: bytes
+    ) -> Iterator[tuple[bytes, bytes | None]]:
+        """Iterate over the rows of `WORKERS` from `first` on, at least those with that status and component.
+
+        A few are looked up one by one, whatever else there is; of many the next is never far, so all rows are gone
+        through. Which there are is read in one snapshot: who changes its status meanwhile is not missed.
+        """
+        keys = None
+        if status is not None or component is not None:
+            numbers = range(1, len(STATUSES)) if status is None else (STATUSES.index(status),)
+            prefixes = [bytes([number]) + (component or b"") for number in numbers]
+            keys = self._env.keys(Table.BY_STATUS, prefixes, LOOKED_UP_MAX)
+        if keys is None:
+            yield from self._env.scan(Table.WORKERS, first)
+            return
+        for key in sorted(key[-8:] for key in keys):
+            if key >= first:
+                yield key, self._env.get(Table.WORKERS, key)
 
     def _row(self, worker_id: WorkerId) -> WorkerRow:
         row = self._trace(worker_id)

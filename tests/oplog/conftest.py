@@ -225,7 +225,8 @@ class Scribe:
 
     def vanish(self, ordinal: int) -> None:
         """Delete everything of a worker, as the end of an ephemeral one does."""
-        for table, at in ((Table.OPLOG, 0), *((table, 0) for table in _BY_ORDINAL), (Table.TIMERS, 8)):
+        places = ((Table.OPLOG, 0), *((table, 0) for table in _BY_ORDINAL), (Table.TIMERS, 8), (Table.BY_STATUS, 25))
+        for table, at in places:
             for key, _ in list(self.environment.scan(table)):
                 if int.from_bytes(key[at : at + 8], "big") == ordinal:
                     self.put(table, key, None)

@@ -98,7 +98,7 @@ def test_a_repair_that_is_cut_short_is_ended_by_the_next(
 
 def rows_of_others(tables: Tables, ordinal: int) -> Iterator[tuple[Table, bytes, bytes]]:
     """Iterate over the derived rows that the oplogs of other workers ask for."""
-    places = {Table.TIMERS: 8, Table.WAITERS: 16}
+    places = {Table.TIMERS: 8, Table.WAITERS: 16, Table.BY_STATUS: 25}
     for table in DERIVED:
         for key, row in tables[table]:
             at = places.get(table, 0)
