@@ -306,6 +306,26 @@ class Snapshot:
             raise StoreFailed(f"cannot read {table.name.lower()}: {error}") from error
         return row
 
+    def beside(self, table: Table, key: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the row before a key and that at or after it, where there are such rows.
+
+        Raises:
+          StoreFailed: LMDB finds its pages damaged.
+        """
+        found: list[tuple[bytes, bytes]] = []
+        try:
+            with self._txn.cursor(self._dbs[table]) as cursor:
+                if cursor.set_range(key):
+                    found.append(cursor.item())
+                    is_before = cursor.prev()
+                else:
+                    is_before = cursor.last()
+                if is_before:
+                    found.append(cursor.item())
+        except lmdb.Error as error:
+            raise StoreFailed(f"cannot read {table.name.lower()}: {error}") from error
+        return found
+
     def rows(self, table: Table, first: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Iterate over the rows of a table in key order, from `first` on.
 

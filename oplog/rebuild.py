@@ -44,9 +44,10 @@ class Rebuilt:
     Args:
       ordinal: the worker's.
       ordinal_of: finds the owner of an awaited promise; None when there never was such a worker.
+      first: the index of the first entry, if those of earlier lives are left out.
     """
 
-    def __init__(self, ordinal: int, ordinal_of: fold.OrdinalOf) -> None:
+    def __init__(self, ordinal: int, ordinal_of: fold.OrdinalOf, first: int = 1) -> None:
         self.ordinal = ordinal
         self.rows: Rows = {}
         """What the entries so far ask for, `finish` adds the last of it; means nothing if not `is_sound`."""
@@ -61,6 +62,7 @@ class Rebuilt:
         """The index of the last `Created` that can be read."""
         self._ordinal_of = ordinal_of
         self._life = Life()
+        self._life.last = self.row.last = first - 1
         self._problems: list[Problem] = []
 
     @property
@@ -80,14 +82,16 @@ class Rebuilt:
             self._life.lose(index)
             self._problems = [("record", error.message)]
         else:
-            self._admit(key, index, entry)
+            self.admit(index, entry)
             if encode_entry(key, entry) != record:
                 self._problems.append(("canonical", "not the bytes that the writer gives this entry"))
         if any(kind != "canonical" for kind, _ in self._problems):
             self.is_sound = False
         return self._problems
 
-    def _admit(self, key: bytes, index: int, entry: e.Entry) -> None:
+    def admit(self, index: int, entry: e.Entry) -> list[Problem]:
+        """Judge and fold the next entry, which is decoded already; return what is wrong with it."""
+        self.last = index
         start, self._problems = self._life.admit(index, entry)
         if isinstance(entry, (e.Created, e.Removed)):
             if self.has_id and self.row.worker_id != entry.worker_id:
@@ -97,12 +101,14 @@ class Rebuilt:
             self.life = index if type(entry) is e.Created else 0
         if type(entry) is e.Removed:
             self.row.last = index - 1
-        if self._problems or not self.is_sound:
-            return
-        try:
-            fold.apply(self.row, index, entry, start, self._ordinal_of, self._put)
-        except OplogCorrupt as error:
-            self._problems.append(("reference", error.message))
+        if not self._problems and self.is_sound:
+            try:
+                fold.apply(self.row, index, entry, start, self._ordinal_of, self._put)
+            except OplogCorrupt as error:
+                self._problems.append(("reference", error.message))
+        if self._problems:
+            self.is_sound = False
+        return self._problems
 
     def finish(self) -> list[Problem]:
         """Add the rows that the worker as a whole asks for, if every entry was sound."""

@@ -283,6 +283,18 @@ _NUMBERS = (
 """The fields of `WorkerRow._LAYOUT`, in its order."""
 _numbers_of = operator.attrgetter(*_NUMBERS)
 
+_IDENTITY_AT = WorkerRow._LAYOUT.size
+
+
+def is_named_by(row: bytes | None, key: bytes) -> bool:
+    """Whether a row of `WORKERS` is that of the worker which a key in `WORKER_IDS` names."""
+    if row is None:
+        return False
+    if key[16:17] == b"\0":  # by what an ephemeral worker was invoked with: only its component can be told
+        return row[_IDENTITY_AT : _IDENTITY_AT + 16] == key[:16]
+    return row[_IDENTITY_AT:] == key
+
+
 WORKER_FIELDS = ("ordinal", *_NUMBERS, "worker_id")
 """What a worker's key and row hold."""
 

@@ -11,6 +11,7 @@ import msgspec
 from promissory.executor.commits.record import Record
 from promissory.executor.components.registry import Registry
 from promissory.oplog import reading
+from promissory.oplog.comparing import check_found
 from promissory.oplog.entries import Completed, Created, Errored, Failure, Invoked, Outcome, Value
 from promissory.oplog.environment import ordinal_range
 from promissory.oplog.errors import BadArguments, NotFound, OplogCorrupt, PromiseDeleted, PromiseRejected
@@ -35,10 +36,8 @@ WORKER_STATUSES = ("running", "suspended", "idle", "retrying", "paused", "interr
 PROMISE_STATES = ("pending", "resolved", "rejected", "deleted")
 INVOCATION_STATUSES = ("scheduled", "pending", "running", "completed", "failed")
 
-
 LOOKED_UP_MAX = 16_384
 """How many workers of a status or component are found through `BY_STATUS`; a turn reads so many keys at once."""
-
 _TIME_CHARACTERS = 13
 """The characters of a UUIDv7 that hold its time."""
 
@@ -133,13 +132,13 @@ class Inspection:
     ) -> Iterator[tuple[bytes, bytes | None]]:
         """Iterate over the rows of `WORKERS` from `first` on, at least those with that status and component.
 
-        A few are looked up one by one, whatever else there is; of many the next is never far, so all rows are gone
-        through. Which there are is read in one snapshot: who changes its status meanwhile is not missed.
+        A few are looked up; of many the next is never far, so all rows are gone through. Which there are is read in one
+        snapshot: who changes its status meanwhile is not missed.
         """
         keys = None
         if status is not None or component is not None:
-            numbers = range(1, len(STATUSES)) if status is None else (STATUSES.index(status),)
-            prefixes = [bytes([number]) + (component or b"") for number in numbers]
+            names = WORKER_STATUSES if status is None else (status,)
+            prefixes = [bytes([STATUSES.index(name)]) + (component or b"") for name in names]
             keys = self._env.keys(Table.BY_STATUS, prefixes, LOOKED_UP_MAX)
         if keys is None:
             yield from self._env.scan(Table.WORKERS, first)
@@ -156,10 +155,12 @@ class Inspection:
 
     def _trace(self, worker_id: WorkerId) -> WorkerRow | None:
         """Return the row of a worker; a deleted one keeps its own, only an ephemeral one leaves nothing."""
-        raw = self._env.get(Table.WORKER_IDS, worker_id_key(worker_id))
-        ordinal = None if raw is None else U64.unpack(raw)[0]
-        row = None if ordinal is None else self._env.get(Table.WORKERS, worker_key(ordinal))
-        return None if row is None or ordinal is None else WorkerRow.decode(ordinal, row)
+        key = self._env.get(Table.WORKER_IDS, worker_id_key(worker_id))
+        row = None if key is None else self._env.get(Table.WORKERS, key)
+        if row is None or key is None:  # or it went between the two
+            return None
+        ordinal = U64.unpack(key)[0]
+        return check_found(worker_id, ordinal, WorkerRow.decode(ordinal, row))
 
     def _unknown(self, worker_id: WorkerId) -> NotFound:
         return NotFound(f"there is no worker {self._registry.path_of(worker_id)}")
