@@ -1,8 +1,9 @@
 """What an entry means for the derived tables: one pure step, used when appending and when checking alike.
 
 The worker's row is changed in place; every other row that the entry adds, changes or deletes goes to `put`. Two rows
-are not decided here because they depend on other workers' oplogs: the row of the worker itself, which the caller
-writes once for a unit, and `RUNNABLE` rows of settled promises that still have waiters.
+do not follow from one entry: that of the worker itself, with where it is listed, which the caller has `refresh` write
+once for a unit; and the `RUNNABLE` row of a promise that has its outcome and waiters left, which `waking` writes.
+What a deletion takes back is `forgetting`'s.
 """
 
 from __future__ import annotations
@@ -99,6 +100,18 @@ def refresh(row: WorkerRow, was_runnable: bool, put: Put) -> bool:
     if is_runnable != was_runnable:
         put(Table.RUNNABLE, oplog_key(row.ordinal, 0), None if was_runnable else b"")
     return is_runnable
+
+
+def waking(ordinal: int, index: int, is_more: bool, put: Put) -> None:
+    """Add or take back the `RUNNABLE` row of a promise that has its outcome, or is gone.
+
+    Args:
+      ordinal: of the worker that has it.
+      index: which.
+      is_more: whether somebody still waits for it.
+      put: receives the row.
+    """
+    put(Table.RUNNABLE, oplog_key(ordinal, index), b"" if is_more else None)
 
 
 def unlist(row: WorkerRow, put: Put) -> None:

@@ -132,11 +132,10 @@ class Inspection:
     ) -> Iterator[tuple[bytes, bytes | None]]:
         """Iterate over the rows of `WORKERS` from `first` on, at least those with that status and component.
 
-        A few are looked up; of many the next is never far, so all rows are gone through. Which there are is read in one
-        snapshot: who changes its status meanwhile is not missed.
+        A few are looked up in one snapshot, so none is missed; of many the next is never far: all are gone through.
         """
         keys = None
-        if status is not None or component is not None:
+        if status or component:
             names = WORKER_STATUSES if status is None else (status,)
             prefixes = [bytes([STATUSES.index(name)]) + (component or b"") for name in names]
             keys = self._env.keys(Table.BY_STATUS, prefixes, LOOKED_UP_MAX)
