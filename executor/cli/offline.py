@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from promissory.oplog.check import Finding, check
+from promissory.oplog.comparing import check_found
 from promissory.oplog.environment import Environment, ordinal_range
 from promissory.oplog.errors import NotFound, OplogCorrupt
 from promissory.oplog.ids import WorkerId, check_worker_name, escape, resolve_component
 from promissory.oplog.reading import recorded
 from promissory.oplog.render import render
 from promissory.oplog.repair import repair as write_anew
-from promissory.oplog.tables import U64, Table, worker_id_key
+from promissory.oplog.tables import U64, Table, WorkerRow, worker_id_key
 
 
 def verify(data: Path) -> Iterator[Finding]:
@@ -27,7 +28,7 @@ def verify(data: Path) -> Iterator[Finding]:
 
     Raises:
       NotFound: it holds no data.
-      NewerFormat: it was written by a newer promissory.
+      NewerFormat, OlderFormat: it is in another format.
       StoreFailed: LMDB cannot open it.
     """
     environment = _open(data)
@@ -51,7 +52,7 @@ def repair(data: Path) -> int:
     Raises:
       NotFound: it holds no data.
       Locked: an executor has it.
-      NewerFormat: it was written by a newer promissory.
+      NewerFormat, OlderFormat: it is in another format.
       StoreFailed: LMDB cannot open, read or write it.
     """
     with _open(data, readonly=False) as environment:
@@ -63,7 +64,7 @@ def backup(data: Path, destination: Path) -> None:
 
     Raises:
       NotFound: the directory holds no data.
-      NewerFormat: it was written by a newer promissory.
+      NewerFormat, OlderFormat: it is in another format.
       StoreFailed: it cannot be read, or the copy not written.
     """
     with _open(data) as environment:
@@ -81,8 +82,8 @@ def read_oplog(data: Path, component: str, name: str, first: int) -> Iterator[di
 
     Raises:
       NotFound: the directory holds no data, or there is no such worker.
-      OplogCorrupt: an entry cannot be read; those before it have been given.
-      NewerFormat: the data was written by a newer promissory.
+      OplogCorrupt: an entry cannot be read; those before it have been given. Or another worker is found by that name.
+      NewerFormat, OlderFormat: it is in another format, or an entry is.
       StoreFailed: LMDB cannot open it.
     """
     worker_id = WorkerId(resolve_component(component), check_worker_name(name))
@@ -92,6 +93,12 @@ def read_oplog(data: Path, component: str, name: str, first: int) -> Iterator[di
         environment.close()
         raise NotFound(f"there is no worker {component}/{escape(name)}", worker=f"{component}/{escape(name)}")
     ordinal = int(U64.unpack(raw)[0])
+    row = environment.get(Table.WORKERS, raw)
+    try:
+        check_found(worker_id, ordinal, None if row is None else WorkerRow.decode(ordinal, row))
+    except OplogCorrupt:
+        environment.close()
+        raise
 
     def entries() -> Iterator[dict[str, Any]]:
         with environment:

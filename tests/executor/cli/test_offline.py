@@ -17,7 +17,7 @@ from promissory.oplog.codec import encode_entry
 from promissory.oplog.environment import Environment, Locked
 from promissory.oplog.errors import BadArguments, NewerFormat, NotFound, OplogCorrupt, StoreFailed
 from promissory.oplog.ids import WorkerId, component_id
-from promissory.oplog.tables import Table, WorkerRow, oplog_key, worker_key
+from promissory.oplog.tables import Table, WorkerRow, oplog_key, worker_id_key, worker_key
 
 WORKER = WorkerId(component_id("approval"), "order/7")
 ENTRIES = [
@@ -61,6 +61,20 @@ def test_verify_finds_damage(damaged: Path) -> None:
     """Damage is found, and the check may be left at the first finding."""
     assert next(offline.verify(damaged)).kind == "record"
     assert [finding.index for finding in offline.verify(damaged)] == [3]
+
+
+def test_another_worker_is_not_shown_for_one(written: Path, tmp_path: Path) -> None:
+    """An id that leads to a worker of another name is damage, and none of its entries is given."""
+    other = WorkerId(WORKER.component_id, "order/8")
+    offline.backup(written, tmp_path / "copy")
+    with Environment(tmp_path / "copy") as environment:
+        environment.commit({Table.WORKER_IDS: {worker_id_key(other): worker_key(1)}})
+
+    with pytest.raises(OplogCorrupt, match="verify --repair"):
+        offline.read_oplog(tmp_path / "copy", "approval", "order/8", 1)
+    assert offline.repair(tmp_path / "copy") == 1
+    with pytest.raises(NotFound):
+        offline.read_oplog(tmp_path / "copy", "approval", "order/8", 1)
 
 
 def test_repair_writes_the_tables_anew(written: Path, tmp_path: Path) -> None:
