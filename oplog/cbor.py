@@ -124,11 +124,12 @@ def _write_grown(item: msgspec.Struct, out: bytearray) -> None:
         defaults, heads = known
     fields = _astuple(item)
     count = 0
-    while count < len(defaults) and fields[-1] == defaults[count]:
-        fields = fields[:-1]
+    for value in defaults:
+        if fields[-1 - count] != value:
+            break
         count += 1
     out += heads[count]
-    _write(fields, out)
+    _write(fields[:-count] if count else fields, out)
 
 
 def _packed_head(kind: type[msgspec.Struct], size: int) -> bytes:

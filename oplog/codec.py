@@ -1,7 +1,8 @@
 """Entries to bytes and back, strictly: what is read is exactly what this writer would have written.
 
-A record is `version u8 | CRC-32 u32 | body`. The checksum covers the record's key and its body, so an entry that
-lies in another entry's place is found as well. The body is one canonical CBOR array: kind, timestamp, then the
+A record is `version u8 | CRC-32 u32 | codec u8 | body`. The checksum covers the record's key and what follows it, so
+an entry that lies in another entry's place is found as well. The codec is that of payloads; there is none yet but 0, as
+they are. The body is one canonical CBOR array: kind, timestamp, then the
 fields of the kind in the order of FORMAT.md. Positions instead of names keep an entry near 40 bytes.
 """
 
@@ -20,8 +21,12 @@ from promissory.oplog.entries import AnyEntry, Ended, Entry, Request, SameAs
 from promissory.oplog.errors import NewerFormat, OplogCorrupt
 from promissory.oplog.shortcut import reader
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
+PLAIN = 0
+"""The codec of payloads that are recorded as they are."""
+_PLAIN = bytes([PLAIN])
 _HEAD = struct.Struct(">BI")
+_BODY_AT = _HEAD.size + len(_PLAIN)
 _BYTES = (bytes,)
 _SEAL_MIN = 1 << 63
 _SEAL_MASK = _SEAL_MIN - 1
@@ -31,7 +36,7 @@ _KINDS: dict[int, type[Entry]] = {kind.__struct_config__.tag: kind for kind in g
 
 def encode_entry(key: bytes, entry: Entry) -> bytes:
     """Return the record of an entry that is to lie under `key`."""
-    body = dumps(entry)
+    body = _PLAIN + dumps(entry)
     return _HEAD.pack(RECORD_VERSION, zlib.crc32(body, zlib.crc32(key))) + body
 
 
@@ -43,22 +48,24 @@ def decode_entry(key: bytes, record: bytes) -> Entry:
 
     Raises:
       OplogCorrupt: the record is not what `encode_entry` writes.
-      NewerFormat: its version is newer than this reader.
+      NewerFormat: its version, or the codec of its payloads, is newer than this reader.
     """
     entry = _read(key, record)
     if entry is not None:
         return entry
-    if len(record) < _HEAD.size:
-        raise OplogCorrupt(f"record of {len(record)} bytes", expected="at least 5 bytes", found=str(len(record)))
+    if len(record) < _BODY_AT:
+        raise OplogCorrupt(f"record of {len(record)} bytes", expected="at least 6 bytes", found=str(len(record)))
     version, checksum = _HEAD.unpack_from(record)
     if version != RECORD_VERSION:
         error = NewerFormat if version > RECORD_VERSION else OplogCorrupt
         raise error(f"record version {version}", expected=str(RECORD_VERSION), found=str(version))
-    body = record[_HEAD.size :]
-    actual = zlib.crc32(body, zlib.crc32(key))
+    actual = zlib.crc32(record[_HEAD.size :], zlib.crc32(key))
     if actual != checksum:
         raise OplogCorrupt("record with a wrong checksum", expected=f"{checksum:08x}", found=f"{actual:08x}")
-    fields = decode_cbor(body)
+    codec = record[_HEAD.size]
+    if codec != PLAIN:
+        raise NewerFormat(f"payloads in codec {codec}", expected=str(PLAIN), found=str(codec))
+    fields = decode_cbor(record[_BODY_AT:])
     try:
         # Told that bytes are built in, msgspec does not take base64 text for them.
         return msgspec.convert(fields, _KINDS[fields[0]], builtin_types=_BYTES)

@@ -1,7 +1,8 @@
 """The entries of an oplog, as plain frozen values: no behaviour, no clock.
 
-An entry has one of four roles. An *input* is what happened to the worker, an *output* what it did, a *note* what its
-machine never sees, an *order* is read by the replayer before it starts. Timestamps are microseconds since 1970, UTC.
+An entry has one of five roles. An *input* is what happened to the worker, an *output* what it did, a *note* what its
+machine never sees, an *order* is read by the replayer before it starts, a *snapshot* is applied where it stands.
+Timestamps are microseconds since 1970, UTC.
 
 They are `msgspec.Struct`s rather than attrs classes because replay builds one for each entry it reads: a struct
 costs a tenth of a frozen attrs instance, and the same declaration gives its bytes (`codec`, FORMAT.md) and checks
@@ -12,11 +13,79 @@ every field of what is read. Fields are never reordered or removed, and one that
 from __future__ import annotations
 
 import enum
-from typing import Annotated, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
-import msgspec
+from promissory.oplog.ids import WorkerId
+from promissory.oplog.requests import (
+    Ask,
+    AwaitPromise,
+    Call,
+    CompletePromise,
+    Count,
+    CreatePromise,
+    DeletePromise,
+    Failure,
+    Index,
+    NamedPromise,
+    Outcome,
+    Packed,
+    PollPromise,
+    RejectPromise,
+    Request,
+    Run,
+    SameAs,
+    Send,
+    SettleAwakeable,
+    Sleep,
+    Value,
+)
 
-from promissory.oplog.ids import INDEX_MAX, OplogIndex, WorkerId
+__all__ = (
+    "Abandoned",
+    "AnyEntry",
+    "Applied",
+    "Ask",
+    "AwaitPromise",
+    "Call",
+    "Cancelled",
+    "CompletePromise",
+    "Completed",
+    "Count",
+    "CreatePromise",
+    "Created",
+    "DeletePromise",
+    "Deleted",
+    "Delivered",
+    "Ended",
+    "Entry",
+    "Errored",
+    "Failure",
+    "Index",
+    "Interrupted",
+    "Invoked",
+    "Logged",
+    "NamedPromise",
+    "Outcome",
+    "Packed",
+    "PollPromise",
+    "RejectPromise",
+    "Removed",
+    "Request",
+    "Resumed",
+    "Reverted",
+    "Role",
+    "Run",
+    "SameAs",
+    "Send",
+    "SettleAwakeable",
+    "Settled",
+    "Sleep",
+    "Snapshotted",
+    "Started",
+    "Trimmed",
+    "Updated",
+    "Value",
+)
 
 
 class Role(enum.Enum):
@@ -26,168 +95,7 @@ class Role(enum.Enum):
     OUTPUT = "output"
     NOTE = "note"
     ORDER = "order"
-
-
-class Packed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """A value that is written as an array: its tag, then its fields in order."""
-
-
-Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=INDEX_MAX)]
-Index: TypeAlias = Annotated[OplogIndex, msgspec.Meta(ge=1, le=INDEX_MAX)]
-
-
-class Value(Packed, frozen=True, tag=0):
-    """An outcome that is a value: JSON text, a promise's payload as it is, or nothing."""
-
-    data: bytes | None
-
-
-class Failure(Packed, frozen=True, tag=1):
-    """An outcome that is a terminal error, by the kind that `errors.terminal_error` knows."""
-
-    kind: str
-    message: str
-    code: int
-
-
-class SameAs(Packed, frozen=True, tag=2):
-    """The outcome of the `Settled` or `Completed` at this index of the same oplog, not repeated."""
-
-    index: Index
-
-
-Outcome: TypeAlias = Value | Failure
-
-
-class CreatePromise(Packed, frozen=True, tag=1):
-    """Create a promise; settled as timed out when `timeout_us` have passed, if given."""
-
-    call: ClassVar[str] = "create_promise"
-    timeout_us: Count | None
-
-
-class AwaitPromise(Packed, frozen=True, tag=2):
-    """Wait for a promise or an invocation; `owner` None is this worker itself."""
-
-    call: ClassVar[str] = "await_promise"
-    owner: WorkerId | None
-    promise: Index
-
-
-class PollPromise(Packed, frozen=True, tag=3):
-    """Look at a promise without waiting."""
-
-    call: ClassVar[str] = "poll_promise"
-    owner: WorkerId | None
-    promise: Index
-
-
-class CompletePromise(Packed, frozen=True, tag=4):
-    """Settle a promise with a payload."""
-
-    call: ClassVar[str] = "complete_promise"
-    owner: WorkerId | None
-    promise: Index
-    payload: bytes
-
-
-class DeletePromise(Packed, frozen=True, tag=5):
-    """Delete a promise of this worker."""
-
-    call: ClassVar[str] = "delete_promise"
-    promise: Index
-
-
-class Run(Packed, frozen=True, tag=6):
-    """Perform a side effect and record its outcome."""
-
-    call: ClassVar[str] = "run"
-    name: str
-
-
-class Sleep(Packed, frozen=True, tag=7):
-    """Wait until `duration_us` after the timestamp of the `Started`."""
-
-    call: ClassVar[str] = "sleep"
-    duration_us: Count
-
-
-class Call(Packed, frozen=True, tag=8):
-    """Invoke a handler of another worker, or of this one, and wait for its outcome.
-
-    A worker whose name is empty is a fresh one of an ephemeral component.
-    """
-
-    call: ClassVar[str] = "invoke_and_await"
-    worker: WorkerId
-    function: str
-    params: bytes
-    """JSON array."""
-
-
-class Send(Packed, frozen=True, tag=9):
-    """Invoke a handler without waiting for its outcome, at `due` if given; the value is the invocation's id."""
-
-    call: ClassVar[str] = "invoke"
-    worker: WorkerId
-    function: str
-    params: bytes
-    """JSON array."""
-    due: Count | None
-
-
-class Ask(Packed, frozen=True, tag=10):
-    """Ask a query of a worker."""
-
-    call: ClassVar[str] = "ask"
-    worker: WorkerId
-    function: str
-    params: bytes
-    """JSON array."""
-
-
-class SettleAwakeable(Packed, frozen=True, tag=11):
-    """Settle the promise that an awakeable id names, if the id is genuine; the value says whether this settled it."""
-
-    call: ClassVar[str] = "settle_awakeable"
-    awakeable: str
-    outcome: Outcome
-
-
-class RejectPromise(Packed, frozen=True, tag=12):
-    """Settle a promise with a rejection; the value says whether this settled it."""
-
-    call: ClassVar[str] = "reject_promise"
-    owner: WorkerId | None
-    promise: Index
-    reason: str
-
-
-class NamedPromise(Packed, frozen=True, tag=13):
-    """Find the durable promise of a name; the value is its index, or null if there is none and none is created."""
-
-    call: ClassVar[str] = "durable_promise"
-    name: str
-    due: Count | None
-    """The deadline of the promise if this creates it."""
-    creates: bool
-
-
-Request: TypeAlias = (
-    CreatePromise
-    | AwaitPromise
-    | PollPromise
-    | CompletePromise
-    | DeletePromise
-    | Run
-    | Sleep
-    | Call
-    | Send
-    | Ask
-    | SettleAwakeable
-    | RejectPromise
-    | NamedPromise
-)
+    SNAPSHOT = "snapshot"
 
 
 class Entry(Packed, frozen=True):
@@ -212,6 +120,10 @@ class Created(Entry, frozen=True, tag=1):
     parent: WorkerId | None
     seed: bytes
     """32 random bytes: the root of all the worker's randomness; shown masked."""
+    state: bytes | None = None
+    """JSON: the fields as the constructor made them; None: replay calls the constructor with `args`."""
+    semantics: Count = 0
+    """The number of the order of steps that this life replays by."""
 
 
 class Invoked(Entry, frozen=True, tag=2):
@@ -232,6 +144,8 @@ class Invoked(Entry, frozen=True, tag=2):
     """When a delayed invocation is to be queued."""
     retention_us: Count | None = None
     """For the one invocation of an ephemeral worker: how long after its end the worker is removed."""
+    trace: str | None = None
+    """The trace that it belongs to, as the W3C header `traceparent`; None: none."""
 
 
 class Started(Entry, frozen=True, tag=3):
@@ -248,6 +162,12 @@ class Ended(Entry, frozen=True, tag=4):
     role = Role.INPUT
     start: Index
     outcome: Value | Failure | SameAs
+    began: Count | None = None
+    """Of a `run`: when the attempt that this is the outcome of began."""
+    attempts: Count = 1
+    """Of a `run`: how often it was attempted."""
+    last_error: str | None = None
+    """Of a `run`: the error of the attempt before the last."""
 
 
 class Cancelled(Entry, frozen=True, tag=5):
@@ -278,25 +198,34 @@ class Completed(Entry, frozen=True, tag=7):
 
 
 class Snapshotted(Entry, frozen=True, tag=8):
-    """The state of an idle worker; replay may start here."""
+    """The state of a worker between two invocations: replay begins with `Created` and the last of these."""
 
-    role = Role.INPUT
+    role = Role.SNAPSHOT
+    component_version: Count
+    """Of the class whose state it is."""
     state: bytes
+    """JSON: the fields."""
+    waiting: tuple[Index, ...] = ()
+    """The inputs before this that are still to take effect, in order."""
 
 
 class Updated(Entry, frozen=True, tag=9):
-    """From here the worker runs another version of its component."""
+    """What lies after the last snapshot is replayed by another version of the code, and `version()` is it there."""
 
     role = Role.ORDER
     component_version: Count
 
 
 class Reverted(Entry, frozen=True, tag=10):
-    """The entries from `first` to `last`, both included, no longer count for the worker's state."""
+    """A person took the worker back to what it was after the entry `to`; the `Snapshotted` of then stands in the unit.
 
-    role = Role.ORDER
-    first: Index
-    last: Index
+    No replay crosses it.
+    """
+
+    role = Role.NOTE
+    to: Index
+    by: str
+    reason: str = ""
 
 
 class Settled(Entry, frozen=True, tag=11):
@@ -332,6 +261,7 @@ class Interrupted(Entry, frozen=True, tag=14):
 
     role = Role.NOTE
     by: str
+    reason: str = ""
 
 
 class Resumed(Entry, frozen=True, tag=15):
@@ -339,6 +269,7 @@ class Resumed(Entry, frozen=True, tag=15):
 
     role = Role.NOTE
     by: str
+    reason: str = ""
 
 
 class Logged(Entry, frozen=True, tag=16):
@@ -355,6 +286,7 @@ class Removed(Entry, frozen=True, tag=17):
     role = Role.NOTE
     worker_id: WorkerId
     by: str
+    reason: str = ""
 
 
 class Applied(Entry, frozen=True, tag=18):
@@ -366,6 +298,22 @@ class Applied(Entry, frozen=True, tag=18):
 
     role = Role.NOTE
     through: Index
+
+
+class Trimmed(Entry, frozen=True, tag=19):
+    """The entries below an index are gone, or going, but for some."""
+
+    role = Role.NOTE
+    below: Index
+    kept: tuple[Index, ...]
+    """Those below that stay, in order; `Created` is one of them."""
+
+
+class Delivered(Entry, frozen=True, tag=20):
+    """Another shard has the request of this `Started` durably."""
+
+    role = Role.NOTE
+    start: Index
 
 
 AnyEntry: TypeAlias = (
@@ -387,5 +335,7 @@ AnyEntry: TypeAlias = (
     | Logged
     | Removed
     | Applied
+    | Trimmed
+    | Delivered
 )
 """Every kind of entry, as the decoder knows them."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -18,12 +18,14 @@ from typing import Any
 
 import lmdb
 
-from promissory.oplog.errors import Exists, NewerFormat, OplogError, StoreFailed
+from promissory.oplog.errors import Exists, NewerFormat, OlderFormat, OplogError, StoreFailed
 from promissory.oplog.tables import FORMAT_VERSION, Table
 
 MAP_SIZE_BYTES = 1 << 40
 """Address space reserved once; the file grows with the data. Remapping under a reader would be a SIGBUS."""
 LOCK_FILE = "executor.lock"
+KEY_BYTES_MAX = 511
+"""LMDB keeps no longer key."""
 _READERS_MAX = 1024
 _SCAN_SLICE = 1024
 
@@ -53,6 +55,7 @@ class Environment:
     Raises:
       Locked: another executor holds the directory.
       NewerFormat: the data was written in a newer format.
+      OlderFormat: the data was written in a format that was never released.
       StoreFailed: LMDB cannot open it.
     """
 
@@ -83,8 +86,10 @@ class Environment:
                 )
             finally:
                 os.umask(old_umask)
+            self._check_format()
             self._dbs = [self._env.open_db(table.name.lower().encode(), create=not readonly) for table in Table]
-            self._check_format(readonly)
+            if not readonly and self.get(Table.META, _FORMAT_KEY) is None:
+                self.commit({Table.META: {_FORMAT_KEY: FORMAT_VERSION.to_bytes(4, "big")}})
         except lmdb.NotFoundError as error:
             self.close()
             raise StoreFailed(f"{path} holds no promissory data") from error
@@ -112,16 +117,26 @@ class Environment:
             os.close(self._lock)
             self._lock = None
 
-    def _check_format(self, readonly: bool) -> None:
-        raw = self.get(Table.META, _FORMAT_KEY)
+    def _check_format(self) -> None:
+        """Refuse data of another format before any table of this one is opened or made."""
+        try:
+            meta = self._env.open_db(Table.META.name.lower().encode(), create=False)
+        except lmdb.NotFoundError:
+            return
+        with self._env.begin() as txn:
+            raw = txn.get(_FORMAT_KEY, None, meta)
         if raw is None:
-            if not readonly:
-                self.commit({Table.META: {_FORMAT_KEY: FORMAT_VERSION.to_bytes(4, "big")}})
             return
         version = int.from_bytes(raw, "big")
         if version > FORMAT_VERSION:
             raise NewerFormat(
                 f"{self.path} holds data of format {version}; this version reads up to {FORMAT_VERSION}",
+                expected=str(FORMAT_VERSION),
+                found=str(version),
+            )
+        if version < FORMAT_VERSION:
+            raise OlderFormat(
+                f"{self.path} holds data of format {version}, which was never released: begin with a new directory",
                 expected=str(FORMAT_VERSION),
                 found=str(version),
             )
@@ -186,6 +201,20 @@ class Environment:
         """Return at most `count` durable rows from `first` on, in order, of one snapshot: for keys that are dense."""
         with self._env.begin() as txn, txn.cursor(self._dbs[table]) as cursor:
             return list(islice(cursor.iternext(True, True), count)) if cursor.set_range(first) else []
+
+    def keys(self, table: Table, prefixes: Iterable[bytes], limit: int) -> list[bytes] | None:
+        """Return the durable keys that begin with one of the prefixes, of one snapshot; None if more than `limit`."""
+        found: list[bytes] = []
+        with self._env.begin() as txn, txn.cursor(self._dbs[table]) as cursor:
+            for prefix in prefixes:
+                if cursor.set_range(prefix):
+                    for key in islice(cursor.iternext(True, False), limit + 1):
+                        if not key.startswith(prefix):
+                            break
+                        found.append(key)
+                if len(found) > limit:
+                    return None
+        return found
 
     def scan(self, table: Table, first: bytes = b"", end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over the durable rows from `first` on and before `end`, in slices of a snapshot each."""
@@ -280,15 +309,36 @@ class Snapshot:
             raise StoreFailed(f"cannot read {table.name.lower()}: {error}") from error
         return row
 
-    def rows(self, table: Table) -> Iterator[tuple[bytes, bytes]]:
-        """Iterate over all rows of a table in key order.
+    def beside(self, table: Table, key: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the row before a key and that at or after it, where there are such rows.
+
+        Raises:
+          StoreFailed: LMDB finds its pages damaged.
+        """
+        found: list[tuple[bytes, bytes]] = []
+        try:
+            with self._txn.cursor(self._dbs[table]) as cursor:
+                if cursor.set_range(key):
+                    found.append(cursor.item())
+                    is_before = cursor.prev()
+                else:
+                    is_before = cursor.last()
+                if is_before:
+                    found.append(cursor.item())
+        except lmdb.Error as error:
+            raise StoreFailed(f"cannot read {table.name.lower()}: {error}") from error
+        return found
+
+    def rows(self, table: Table, first: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over the rows of a table in key order, from `first` on.
 
         Raises:
           StoreFailed: LMDB finds its pages damaged.
         """
         try:
             with self._txn.cursor(self._dbs[table]) as cursor:
-                yield from cursor
+                if not first or cursor.set_range(first):
+                    yield from cursor
         except lmdb.Error as error:
             raise StoreFailed(f"cannot read {table.name.lower()}: {error}") from error
 

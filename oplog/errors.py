@@ -6,6 +6,7 @@
       OplogError                          oplog_error       500     7            the record
         OplogCorrupt                      oplog_corrupt     500     1            what lies there was never written so
         NewerFormat                       newer_format      500     7            a newer promissory wrote it
+        OlderFormat                       older_format      500     7            none that was released wrote it
         StoreFailed                       store_failed      503     7     yes    a commit did not happen
       WorkerError                         worker_error      500     1            the guest
         TerminalError                     terminal          its own 1            an outcome that no retry can change
@@ -41,7 +42,7 @@ found; `str` is the message alone.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, TypeAlias, get_args
+from typing import ClassVar, Literal, Self, TypeAlias, get_args
 
 
 class PromissoryError(Exception):
@@ -100,6 +101,12 @@ class OplogError(PromissoryError):
     ordinal: int | None = None
     """The ordinal of the worker whose record it belongs to, where that is known: its worker is paused."""
 
+    def of(self, worker: str) -> Self:
+        """Return the error of an entry with its worker in it, for whoever is to look there."""
+        self.worker = worker
+        self.message = self.message.replace(f"entry {self.index}", f"entry {self.index} of {worker}", 1)
+        return self
+
 
 class OplogCorrupt(OplogError):
     """An entry or a row that cannot be what was written."""
@@ -112,6 +119,12 @@ class NewerFormat(OplogError):
     """The data was written by a newer promissory than this one."""
 
     kind = "newer_format"
+
+
+class OlderFormat(OplogError):
+    """The data is in a format that no released promissory wrote."""
+
+    kind = "older_format"
 
 
 class StoreFailed(OplogError):

@@ -1,8 +1,9 @@
 """What an entry means for the derived tables: one pure step, used when appending and when checking alike.
 
 The worker's row is changed in place; every other row that the entry adds, changes or deletes goes to `put`. Two rows
-are not decided here because they depend on other workers' oplogs: the row of the worker itself, which the caller
-writes once for a unit, and `RUNNABLE` rows of settled promises that still have waiters.
+do not follow from one entry: that of the worker itself, with where it is listed, which the caller has `refresh` write
+once for a unit; and the `RUNNABLE` row of a promise that has its outcome and waiters left, which `waking` writes.
+What a deletion takes back is `forgetting`'s.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from promissory.oplog.tables import (
     Table,
     TimerKind,
     WorkerRow,
+    by_status_key,
     call_key,
     encode_promise,
     ephemeral_key,
@@ -77,16 +79,46 @@ def apply(row: WorkerRow, index: int, entry: e.Entry, start: e.Entry | None, ord
 
 
 def refresh(row: WorkerRow, was_runnable: bool, put: Put) -> bool:
-    """Write the worker's row, and its `RUNNABLE` row if that changed since `was_runnable`.
+    """Write the worker's row, and its `RUNNABLE` and `BY_STATUS` rows where they changed.
+
+    Args:
+      row: the worker's; what it says of the row that stands in `BY_STATUS` is brought up to date.
+      was_runnable: whether its `RUNNABLE` row stands.
+      put: receives the rows.
 
     Returns:
       Whether the worker is runnable now.
     """
     put(_WORKERS, worker_key(row.ordinal), row.encode())
+    status = row.status_code
+    if status != row.listed or row.created_at != row.listed_at:
+        unlist(row, put)
+        if status:
+            put(Table.BY_STATUS, by_status_key(status, row.worker_id.component_id, row.created_at, row.ordinal), b"")
+        row.listed, row.listed_at = status, row.created_at
     is_runnable = row.is_runnable
     if is_runnable != was_runnable:
         put(Table.RUNNABLE, oplog_key(row.ordinal, 0), None if was_runnable else b"")
     return is_runnable
+
+
+def waking(ordinal: int, index: int, is_more: bool, put: Put) -> None:
+    """Add or take back the `RUNNABLE` row of a promise that has its outcome, or is gone.
+
+    Args:
+      ordinal: of the worker that has it.
+      index: which.
+      is_more: whether somebody still waits for it.
+      put: receives the row.
+    """
+    put(Table.RUNNABLE, oplog_key(ordinal, index), b"" if is_more else None)
+
+
+def unlist(row: WorkerRow, put: Put) -> None:
+    """Take back the worker's row in `BY_STATUS`, if it has one."""
+    if row.listed:
+        put(Table.BY_STATUS, by_status_key(row.listed, row.worker_id.component_id, row.listed_at, row.ordinal), None)
+        row.listed = 0
 
 
 def _clear_next_attempt(row: WorkerRow, put: Put) -> None:
@@ -118,6 +150,7 @@ def _created(row: WorkerRow, index: OplogIndex, entry: e.Created, _s: Any, _o: O
     row.life = index
     row.created_at = entry.timestamp
     row.version = entry.component_version
+    row.semantics = entry.semantics
     row.condition = Condition.NONE
     put(Table.WORKER_IDS, worker_id_key(entry.worker_id), worker_key(row.ordinal))
     if is_promise(entry):
@@ -318,11 +351,25 @@ def _removed(row: WorkerRow, _i: OplogIndex, entry: e.Removed, _s: Any, _o: Ordi
     row.condition = Condition.REMOVED
     row.life = row.created_at = row.version = row.pending = row.scheduled = 0
     row.running = row.open_runs = row.unapplied = 0
+    row.snapshot = row.semantics = row.trimmed = 0
 
 
 def _applied(row: WorkerRow, _i: OplogIndex, _e: Any, _s: Any, _o: OrdinalOf, put: Put) -> None:
     row.unapplied = 0
     _went_through(row, put)
+
+
+def _snapshotted(row: WorkerRow, index: OplogIndex, entry: e.Snapshotted, _s: Any, _o: OrdinalOf, _p: Put) -> None:
+    row.version = entry.component_version
+    row.snapshot = index
+
+
+def _updated(row: WorkerRow, _i: OplogIndex, entry: e.Updated, _s: Any, _o: OrdinalOf, _p: Put) -> None:
+    row.version = entry.component_version
+
+
+def _trimmed(row: WorkerRow, _i: OplogIndex, entry: e.Trimmed, _s: Any, _o: OrdinalOf, _p: Put) -> None:
+    row.trimmed = entry.below
 
 
 def _nothing(*_: Any) -> None:
@@ -337,8 +384,8 @@ _FOLD: dict[type[e.Entry], Callable[..., None]] = {
     e.Cancelled: _cancelled,
     e.Abandoned: _abandoned,
     e.Completed: _completed,
-    e.Snapshotted: _nothing,
-    e.Updated: _nothing,
+    e.Snapshotted: _snapshotted,
+    e.Updated: _updated,
     e.Reverted: _nothing,
     e.Settled: _settled,
     e.Deleted: _deleted,
@@ -348,4 +395,6 @@ _FOLD: dict[type[e.Entry], Callable[..., None]] = {
     e.Logged: _nothing,
     e.Removed: _removed,
     e.Applied: _applied,
+    e.Trimmed: _trimmed,
+    e.Delivered: _nothing,
 }

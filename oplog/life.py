@@ -18,7 +18,7 @@ from typing import Any
 
 from promissory.oplog import entries as e
 from promissory.oplog.fold import is_promise
-from promissory.oplog.ids import DURABLE_PROMISE, WorkerId
+from promissory.oplog.ids import DURABLE_PROMISE, OplogIndex, WorkerId
 
 Problem = tuple[str, str]
 """A kind of damage (`check.Finding`) and what is wrong."""
@@ -239,9 +239,29 @@ class Life:
     def _applied(self, index: int, entry: e.Applied) -> None:
         self._check_before(index, entry.through)
 
+    def _snapshotted(self, index: int, entry: e.Snapshotted) -> None:
+        if self._running:
+            self._say("reference", f"a snapshot while invocation {self._running} runs")
+        self._check_ascending(entry.waiting, index)
+
     def _reverted(self, index: int, entry: e.Reverted) -> None:
-        if not self._first < entry.first <= entry.last < index:
-            self._say("reference", f"{entry.first} to {entry.last} is not a region of this life")
+        self._check_before(index, entry.to)
+
+    def _trimmed(self, index: int, entry: e.Trimmed) -> None:
+        self._check_before(index, entry.below)
+        self._check_ascending(entry.kept, entry.below)
+
+    def _delivered(self, index: int, entry: e.Delivered) -> None:
+        if entry.start not in self._calls and entry.start not in self._closed:
+            self._say("reference", f"{entry.start} is not a call that waits")
+
+    def _check_ascending(self, references: tuple[OplogIndex, ...], end: int) -> None:
+        """Check that indices name entries of this life before `end`, each once, in order."""
+        last = self._first - 1
+        for reference in references:
+            if not last < reference < end:
+                self._say("reference", f"{reference} is out of order, or not an earlier entry of this life")
+            last = reference
 
     def _check_before(self, index: int, reference: int) -> None:
         if not self._first <= reference < index:
@@ -256,7 +276,10 @@ _RULES: dict[type[e.Entry], Callable[[Life, int, Any], e.Entry | None]] = {
     e.Cancelled: Life._cancelled,
     e.Abandoned: Life._abandoned,
     e.Completed: Life._finished,
+    e.Snapshotted: Life._snapshotted,
     e.Reverted: Life._reverted,
+    e.Trimmed: Life._trimmed,
+    e.Delivered: Life._delivered,
     e.Settled: Life._settle,
     e.Deleted: Life._settle,
     e.Errored: Life._errored,

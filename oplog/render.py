@@ -82,6 +82,10 @@ def _json(data: bytes) -> Any:
         return base64.b64encode(data).decode()
 
 
+def _maybe_json(data: bytes | None) -> Any:
+    return None if data is None else _json(data)
+
+
 def _portable(value: Any, depth: int = 0) -> Any:
     """Return a JSON value that every reader, and a frame of the admin socket, can hold.
 
@@ -135,14 +139,17 @@ def _masked(_: bytes) -> str:
 
 _FIELDS: dict[tuple[type[e.Packed], str], Callable[[Any], Any]] = {
     (e.Created, "args"): _json,
+    (e.Created, "state"): _maybe_json,
     (e.Created, "seed"): _masked,
     (e.Invoked, "params"): _json,
     (e.Invoked, "due"): _time,
     (e.Ended, "outcome"): _outcome,
+    (e.Ended, "began"): _time,
     (e.Completed, "outcome"): _outcome,
     (e.Settled, "outcome"): _settlement,
     (e.Snapshotted, "state"): _json,
     (e.Errored, "next_attempt"): _time,
+    (e.CreatePromise, "schema"): _maybe_json,
     (e.Call, "params"): _json,
     (e.Send, "params"): _json,
     (e.Send, "due"): _time,

@@ -20,11 +20,12 @@ REQUEST_BYTES_MAX = 64
 """Longer requests are not remembered."""
 _REMEMBERED_MAX = 1_024
 
-_START = struct.Struct(">BIHBQB")
-"""Version, checksum; head of the array and kind, head of the timestamp, timestamp; head of the index."""
+_START = struct.Struct(">BIBHBQB")
+"""Version, checksum, codec; head of the array and kind, head of the timestamp, timestamp; head of the index."""
 _STARTED, _ENDED, _COMPLETED = 0x8403, 0x8404, 0x8407
 """An array of four whose first is the kind."""
-_BODY_AT = 5
+_CHECKED_AT = 5
+"""Where what the checksum covers begins."""
 _AFTER_INDEX_AT = _START.size
 """Where what follows an index below 24 begins; a greater one takes 1, 2 or 4 bytes more."""
 _VALUE = b"\x82\x00"
@@ -44,8 +45,8 @@ def reader(version: int, decode_request: Callable[[bytes], Request]) -> Callable
         at = _AFTER_INDEX_AT
         if size < at + 3:
             return None
-        found, checksum, kind, width, time, index = _START.unpack_from(record)
-        if found != version or width != 0x1B or not 0xFFFF_FFFF < time <= INDEX_MAX:
+        found, checksum, codec, kind, width, time, index = _START.unpack_from(record)
+        if found != version or codec or width != 0x1B or not 0xFFFF_FFFF < time <= INDEX_MAX:
             return None
         if index == 25:
             index = record[at] << 8 | record[at + 1]
@@ -64,7 +65,7 @@ def reader(version: int, decode_request: Callable[[bytes], Request]) -> Callable
                 return None
         elif index > 23:
             return None
-        if not index or size < at + 3 or crc32(key + record[_BODY_AT:]) != checksum:
+        if not index or size < at + 3 or crc32(key + record[_CHECKED_AT:]) != checksum:
             return None
         if kind == _STARTED:
             return Started(time, index, remembered(record[at:])) if size - at <= REQUEST_BYTES_MAX else None

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from promissory.oplog.errors import OplogCorrupt
 from promissory.oplog.ids import ComponentId, OplogIndex, WorkerId
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class Table(enum.IntEnum):
@@ -26,8 +26,11 @@ class Table(enum.IntEnum):
     IDEMPOTENCY = 5
     TIMERS = 6
     RUNNABLE = 7
-    COMPONENTS = 8
-    META = 9
+    BY_STATUS = 8
+    OUTBOX = 9
+    INBOX = 10
+    COMPONENTS = 11
+    META = 12
 
 
 DERIVED = (
@@ -38,6 +41,8 @@ DERIVED = (
     Table.IDEMPOTENCY,
     Table.TIMERS,
     Table.RUNNABLE,
+    Table.BY_STATUS,
+    Table.OUTBOX,
 )
 """The tables that can be computed again from `OPLOG`."""
 
@@ -56,6 +61,20 @@ timer_key = TRIPLE.pack
 """(due in microseconds, worker ordinal, index of the `Started` or `Invoked`; 0 for the worker's next attempt)."""
 waiter_key = QUAD.pack
 """(owner's ordinal, promise, waiter's ordinal, the waiter's `Started`)."""
+
+
+_BY_STATUS = struct.Struct(">B16sQQ")
+by_status_key = _BY_STATUS.pack
+"""(status, component's id, created at, worker ordinal)."""
+by_status_numbers = _BY_STATUS.unpack
+"""Undo `by_status_key`."""
+outbox_key = struct.Struct(">IQQ").pack
+"""(the shard that a request goes to, caller's ordinal, its `Started`)."""
+
+
+def inbox_key(shard: int, caller: WorkerId, start: OplogIndex) -> bytes:
+    """Return the key of a request from another shard: the shard's number, then 16 bytes of BLAKE2b."""
+    return struct.pack(">I", shard) + call_key(0, caller, start)[8:]
 
 
 def worker_id_key(worker_id: WorkerId) -> bytes:
@@ -110,6 +129,19 @@ class Condition(enum.IntEnum):
     REMOVED = 4
 
 
+class Status(enum.IntEnum):
+    """What a worker is doing, from its oplog alone; the first byte of a key in `BY_STATUS`."""
+
+    DELETED = 0
+    """Never in a key."""
+    RUNNING = 1
+    SUSPENDED = 2
+    IDLE = 3
+    RETRYING = 4
+    PAUSED = 5
+    INTERRUPTED = 6
+
+
 class WorkerRow:
     """What is known of a worker without replaying it: the fold over its oplog (`fold.apply`).
 
@@ -125,18 +157,23 @@ class WorkerRow:
         "last",
         "last_timestamp",
         "life",
+        "listed",
+        "listed_at",
         "next_attempt",
         "open_runs",
         "ordinal",
         "pending",
         "running",
         "scheduled",
+        "semantics",
+        "snapshot",
+        "trimmed",
         "unapplied",
         "version",
         "worker_id",
     )
 
-    _LAYOUT = struct.Struct(">BQQQQIIIQIIQQIQ")
+    _LAYOUT = struct.Struct(">BQQQQIIIQIIQQIQQIQ")
 
     def __init__(self, ordinal: int, worker_id: WorkerId) -> None:
         self.ordinal = ordinal
@@ -162,6 +199,17 @@ class WorkerRow:
         self.errored_input = 0
         self.attempt = 0
         self.next_attempt = 0
+        self.snapshot = 0
+        """The index of this life's last `Snapshotted`; 0 when there is none."""
+        self.semantics = 0
+        """The number of the order of steps that this life replays by."""
+        self.trimmed = 0
+        """The index below which this life's entries are gone, or going; 0 when none are."""
+        self.listed = 0
+        """The status of its row in `BY_STATUS`, as put; 0 when it has none. Not in the bytes: the row as it is read
+        says what stands there."""
+        self.listed_at = 0
+        """The `created_at` of that row."""
 
     def encode(self) -> bytes:
         """Return the row."""
@@ -193,6 +241,7 @@ class WorkerRow:
             for name, number in zip(_NUMBERS, cls._LAYOUT.unpack_from(row), strict=True):
                 setattr(self, name, number)
             self.condition = Condition(self.condition)
+            self.listed, self.listed_at = self.status_code, self.created_at
         except (struct.error, ValueError) as error:
             raise OplogCorrupt(f"row of worker {ordinal}: {error}") from None
         return self
@@ -207,11 +256,17 @@ class WorkerRow:
     @property
     def status(self) -> str:
         """One of running, suspended, idle, retrying, paused, interrupted, deleted."""
-        if self.condition != Condition.NONE:
-            return _CONDITION_STATUS[self.condition]
-        if self.is_runnable:
-            return "running"
-        return "suspended" if self.pending else "idle"
+        return STATUSES[self.status_code]
+
+    @property
+    def status_code(self) -> int:
+        """The number of its `Status`."""
+        condition = self.condition
+        if condition:
+            return _CONDITION_STATUS[condition]
+        if self.unapplied or self.open_runs or (self.pending and not self.running):
+            return 1
+        return 2 if self.pending else 3
 
 
 _NUMBERS = (
@@ -230,16 +285,33 @@ _NUMBERS = (
     "errored_input",
     "attempt",
     "next_attempt",
+    "snapshot",
+    "semantics",
+    "trimmed",
 )
 """The fields of `WorkerRow._LAYOUT`, in its order."""
 _numbers_of: Callable[[WorkerRow], tuple[int, ...]] = operator.attrgetter(*_NUMBERS)
 
-_CONDITION_STATUS = {
-    Condition.RETRYING: "retrying",
-    Condition.PAUSED: "paused",
-    Condition.INTERRUPTED: "interrupted",
-    Condition.REMOVED: "deleted",
-}
+_IDENTITY_AT = WorkerRow._LAYOUT.size
+
+
+def is_named_by(row: bytes | None, key: bytes) -> bool:
+    """Whether a row of `WORKERS` is that of the worker which a key in `WORKER_IDS` names."""
+    if row is None:
+        return False
+    if key[16:17] == b"\0":  # by what an ephemeral worker was invoked with: only its component can be told
+        return row[_IDENTITY_AT : _IDENTITY_AT + 16] == key[:16]
+    return row[_IDENTITY_AT:] == key
+
+
+WORKER_FIELDS = ("ordinal", *_NUMBERS, "worker_id")
+"""What a worker's key and row hold."""
+
+STATUSES = tuple(status.name.lower() for status in Status)
+"""The names of the statuses, at their numbers."""
+
+_CONDITION_STATUS = (0, Status.RETRYING.value, Status.PAUSED.value, Status.INTERRUPTED.value, Status.DELETED.value)
+"""The status of each condition but none, at its number."""
 
 
 class PromiseKind(enum.IntEnum):

@@ -42,14 +42,25 @@ def status(
     print_facts(facts, as_json=as_json)
 
 
-def verify(data: options.Data = options.DEFAULT_DATA, as_json: options.Json = False) -> None:
+def verify(
+    data: options.Data = options.DEFAULT_DATA,
+    mends: Annotated[
+        bool, typer.Option("--repair", help="First write those tables anew; no executor may be running.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
     """Check the whole record.
 
     Every entry is read, every table computed from them again and compared; an executor may be running.
     """
     _require(data)
+    from promissory.executor.cli.offline import repair
     from promissory.executor.cli.offline import verify as findings_of
 
+    if mends:
+        rows_count = repair(data)
+        if not as_json:
+            print_line(f"{rows_count or 'no'} row{'' if rows_count == 1 else 's'} mended")
     findings = []
     for finding in findings_of(data):
         findings.append(

@@ -1,4 +1,7 @@
-"""What the command line does with a data directory itself, beside a live daemon or without one: it only reads."""
+"""What the command line does with a data directory itself, beside a live daemon or without one.
+
+It only reads, but for `repair`, which has the directory alone.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from promissory.oplog.check import Finding, check
-from promissory.oplog.codec import decode_entry
+from promissory.oplog.comparing import check_found
 from promissory.oplog.environment import Environment, ordinal_range
 from promissory.oplog.errors import NotFound, OplogError
 from promissory.oplog.ids import WorkerId, check_worker_name, escape, resolve_component
+from promissory.oplog.reading import recorded
 from promissory.oplog.render import render
-from promissory.oplog.tables import PAIR, U64, Table, worker_id_key
+from promissory.oplog.repair import repair as write_anew
+from promissory.oplog.tables import U64, Table, WorkerRow, worker_id_key
 
 
 def verify(data: Path) -> Iterator[Finding]:
@@ -23,7 +28,7 @@ def verify(data: Path) -> Iterator[Finding]:
 
     Raises:
       NotFound: it holds no data.
-      NewerFormat: it was written by a newer promissory.
+      NewerFormat, OlderFormat: it is in another format.
       StoreFailed: LMDB cannot open it.
     """
     environment = _open(data)
@@ -35,13 +40,32 @@ def verify(data: Path) -> Iterator[Finding]:
     return findings()
 
 
+def repair(data: Path) -> int:
+    """Write the tables that can be computed from the oplogs anew; durable on return.
+
+    Args:
+      data: the directory of an executor that is not running.
+
+    Returns:
+      How many rows were not as the oplogs say; what is left to be found `verify` tells.
+
+    Raises:
+      NotFound: it holds no data.
+      Locked: an executor has it.
+      NewerFormat, OlderFormat: it is in another format.
+      StoreFailed: LMDB cannot open, read or write it.
+    """
+    with _open(data, readonly=False) as environment:
+        return write_anew(environment)
+
+
 def backup(data: Path, destination: Path) -> None:
     """Copy one consistent state of a data directory into a new or empty one; durable on return.
 
     Raises:
       NotFound: the directory holds no data.
       Exists: the destination is not empty.
-      NewerFormat: it was written by a newer promissory.
+      NewerFormat, OlderFormat: it is in another format.
       StoreFailed: it cannot be read, or the copy not written.
     """
     with _open(data) as environment:
@@ -59,8 +83,8 @@ def read_oplog(data: Path, component: str, name: str, first: int) -> Iterator[di
 
     Raises:
       NotFound: the directory holds no data, or there is no such worker.
-      OplogCorrupt: an entry cannot be read; those before it have been given.
-      NewerFormat: the data was written by a newer promissory.
+      OplogCorrupt: an entry cannot be read; those before it have been given. Or another worker is found by that name.
+      NewerFormat, OlderFormat: it is in another format, or an entry is.
       StoreFailed: LMDB cannot open it.
     """
     worker_id = WorkerId(resolve_component(component), check_worker_name(name))
@@ -70,23 +94,26 @@ def read_oplog(data: Path, component: str, name: str, first: int) -> Iterator[di
         environment.close()
         raise NotFound(f"there is no worker {component}/{escape(name)}", worker=f"{component}/{escape(name)}")
     ordinal = int(U64.unpack(raw)[0])
+    row = environment.get(Table.WORKERS, raw)
+    try:
+        check_found(worker_id, ordinal, None if row is None else WorkerRow.decode(ordinal, row))
+    except OplogError:
+        environment.close()
+        raise
 
     def entries() -> Iterator[dict[str, Any]]:
         with environment:
-            for key, record in environment.scan(Table.OPLOG, *ordinal_range(ordinal, max(first, 0))):
-                index = PAIR.unpack(key)[1]
-                try:
-                    entry = decode_entry(key, record)
-                except OplogError as error:
-                    error.worker, error.index = f"{component}/{escape(name)}", index
-                    error.message = f"entry {index} of {error.worker}: {error.message}"
-                    raise
-                yield render(index, entry)
+            rows = environment.scan(Table.OPLOG, *ordinal_range(ordinal, max(first, 0)))
+            try:
+                for index, entry in recorded(rows):
+                    yield render(index, entry)
+            except OplogError as error:
+                raise error.of(f"{component}/{escape(name)}") from None
 
     return entries()
 
 
-def _open(data: Path) -> Environment:
+def _open(data: Path, *, readonly: bool = True) -> Environment:
     if not (data / "data.mdb").is_file():
         raise NotFound(f"{data} holds no promissory data")
-    return Environment(data, readonly=True)
+    return Environment(data, readonly=readonly)

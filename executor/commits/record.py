@@ -8,12 +8,12 @@ learns that it failed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from promissory.executor.commits.unit import ABSENT, Part, Unit
-from promissory.oplog import fold
-from promissory.oplog.codec import decode_entries, decode_entry, encode_entry
-from promissory.oplog.entries import Ended, Entry, SameAs, Settled
+from promissory.oplog import fold, reading
+from promissory.oplog.codec import encode_entry
+from promissory.oplog.entries import Ended, Entry
 from promissory.oplog.environment import Environment, prefix_end
 from promissory.oplog.errors import OplogCorrupt, OplogError, StoreFailed
 from promissory.oplog.ids import OplogIndex, WorkerId
@@ -126,25 +126,20 @@ class Record:
         Raises:
           OplogCorrupt: it is missing or not what was written.
         """
-        key = oplog_key(ordinal, index)
-        raw = self.get(Table.OPLOG, key)
-        if raw is None:
-            raise self._named(OplogCorrupt("it is missing"), ordinal, index)
         try:
-            return decode_entry(key, raw)
+            return reading.entry(self._oplog, ordinal, index)
         except OplogError as error:
-            raise self._named(error, ordinal, index) from None
+            raise self._named(error, ordinal) from None
 
-    def _named(self, error: OplogError, ordinal: int, index: int) -> OplogError:
-        """Return an error of an entry with its worker and its index, as people and callers need them."""
+    def _named(self, error: OplogError, ordinal: int) -> OplogError:
+        """Return an error of an entry with its worker, as people and callers need it."""
         raw = self.get(Table.WORKERS, worker_key(ordinal))
         try:
             worker = f"#{ordinal}" if raw is None else str(WorkerRow.decode(ordinal, raw).worker_id)
         except OplogCorrupt:  # its row cannot be read either: the ordinal is all that is left of its name
             worker = f"#{ordinal}"
-        error.message = f"entry {index} of {worker}: {error.message}"
-        error.worker, error.index, error.ordinal = worker, index, ordinal
-        return error
+        error.ordinal = ordinal
+        return error.of(worker)
 
     def entries(self, ordinal: int, first: int, last: int) -> list[Entry]:
         """Return a worker's entries from `first` to `last`, both included, each `Ended` with its outcome in place.
@@ -152,20 +147,16 @@ class Record:
         Raises:
           OplogCorrupt: one of them is missing or not what was written.
         """
-        count = last - first + 1
-        rows = self.environment.read_run(_OPLOG, oplog_key(ordinal, first), count)
-        decoded: tuple[list[Entry], Sequence[int]] | None = None
-        # The right number of rows and the right last one: no index is missing, and all are durable.
-        if len(rows) == count and rows[-1][0] == oplog_key(ordinal, last):
-            decoded = decode_entries(rows)
-        if decoded is None:
-            decoded = [self.entry(ordinal, index) for index in range(first, last + 1)], range(count)
-        found, same = decoded
-        for at in same:
-            entry = found[at]
-            if type(entry) is Ended:
-                found[at] = self.outcome(ordinal, entry)
-        return found
+        try:
+            return reading.entries(self._oplog, self._durable_run, ordinal, first, last)
+        except OplogError as error:
+            raise self._named(error, ordinal) from None
+
+    def _oplog(self, key: bytes) -> bytes | None:
+        return self.get(_OPLOG, key)
+
+    def _durable_run(self, first: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        return self.environment.read_run(_OPLOG, first, count)
 
     def waiters(self, ordinal: int, index: int, limit: int) -> list[tuple[int, int]]:
         """Return at most `limit` waits for a promise, as (waiter's ordinal, its `Started`), in key order."""
@@ -186,12 +177,10 @@ class Record:
 
     def outcome(self, ordinal: int, ended: Ended) -> Ended:
         """Return an `Ended` with its outcome in place, where it refers to another entry."""
-        if type(ended.outcome) is not SameAs:
-            return ended
-        source = self.entry(ordinal, ended.outcome.index)
-        if not isinstance(source, Settled):
-            raise self._named(OplogCorrupt("it has no outcome"), ordinal, ended.outcome.index)
-        return Ended(ended.timestamp, ended.start, source.outcome)
+        try:
+            return reading.resolved(self._oplog, ordinal, ended)
+        except OplogError as error:
+            raise self._named(error, ordinal) from None
 
     # Appending.
 

@@ -5,8 +5,7 @@ An ephemeral worker's name is never used again, so it leaves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 
 from promissory.executor.commits.record import Record
 from promissory.executor.hostcalls.asks import Asks
@@ -18,18 +17,10 @@ from promissory.executor.residents.watchers import DELETED, Watchers
 from promissory.oplog import entries as e
 from promissory.oplog.environment import ordinal_range
 from promissory.oplog.errors import OplogCorrupt, PromiseDeleted
-from promissory.oplog.fold import deadline, is_promise, key_of, put_waiter, sleep_key
+from promissory.oplog.fold import waking
+from promissory.oplog.forgetting import forget_life, forget_worker
 from promissory.oplog.ids import OplogIndex
-from promissory.oplog.tables import (
-    PAIR,
-    Table,
-    ephemeral_key,
-    oplog_key,
-    timer_key,
-    waiter_key,
-    worker_id_key,
-    worker_key,
-)
+from promissory.oplog.tables import Table, oplog_key, waiter_key
 
 
 class Deletion:
@@ -86,58 +77,20 @@ class Deletion:
         self._watchers.fail(ordinal, PromiseDeleted(f"worker {activation.path} was deleted", 410), lambda _: True)
 
     def _leave_nothing(self, activation: Activation, invoked: e.Invoked) -> None:
-        row, put = activation.row, self._record.put
-        worker_id = row.worker_id
-        if row.next_attempt:
-            put(Table.TIMERS, timer_key(row.next_attempt, row.ordinal, 0), None)
-        put(Table.WORKER_IDS, ephemeral_key(worker_id.component_id, key_of(0, invoked)[8:]), None)
-        put(Table.WORKER_IDS, worker_id_key(worker_id), None)
-        put(Table.WORKERS, worker_key(activation.ordinal), None)
-        put(Table.RUNNABLE, oplog_key(activation.ordinal, 0), None)
+        forget_worker(activation.row, invoked, self._record.put)
         self._residents.forget(activation)
 
-    def _forget_entries(self, activation: Activation, entries: Iterable[tuple[int, e.Entry]]) -> list[int]:
+    def _forget_entries(self, activation: Activation, entries: Sequence[tuple[int, e.Entry]]) -> list[int]:
         """Take back the rows that entries of this life had made; return its promises and invocations."""
-        record, row = self._record, activation.row
-        settleable = []
+        record, ordinal = self._record, activation.ordinal
         for index, entry in entries:
-            if is_promise(entry):
-                settleable.append(index)
-                with suppress(OplogCorrupt):
-                    due = deadline(entry)  # type: ignore[arg-type]
-                    if due is not None:
-                        record.put(Table.TIMERS, timer_key(due, row.ordinal, index), None)
-            elif type(entry) is e.Invoked:
-                settleable.append(index)
-                record.put(Table.IDEMPOTENCY, key_of(row.ordinal, entry), None)
-                if entry.due is not None:
-                    record.put(Table.TIMERS, timer_key(entry.due, row.ordinal, index), None)
-            elif type(entry) is e.Completed:
-                self._forget_expiry(row.ordinal, index, entry)
-            elif type(entry) is e.Started:
-                request = entry.request
-                if type(request) is e.AwaitPromise:
-                    put_waiter(row, index, request, record.ordinal_of, record.put, None)
-                elif type(request) is e.Sleep:
-                    record.put(Table.TIMERS, sleep_key(row.ordinal, index, entry), None)
-                elif type(request) is e.Run:
-                    self._effects.abandon(row.ordinal, index)
-                elif type(request) is e.Ask:
-                    self._asks.forget(row.ordinal, index)
-                elif type(request) is e.Call:
-                    record.put(Table.PROMISES, oplog_key(row.ordinal, index), None)
-        for index in settleable:
-            record.put(Table.PROMISES, oplog_key(row.ordinal, index), None)
-        return settleable
-
-    def _forget_expiry(self, ordinal: int, index: int, completed: e.Completed) -> None:
-        try:
-            invoked = self._record.entry(ordinal, completed.invocation)
-        except OplogCorrupt:
-            return
-        if type(invoked) is e.Invoked and invoked.retention_us is not None:
-            due = completed.timestamp + invoked.retention_us
-            self._record.put(Table.TIMERS, timer_key(due, ordinal, index), None)
+            request = entry.request if type(entry) is e.Started else None
+            if type(request) is e.Run:
+                self._effects.abandon(ordinal, index)
+            elif type(request) is e.Ask:
+                self._asks.forget(ordinal, index)
+        invoked = {index: entry for index, entry in entries if type(entry) is e.Invoked}
+        return forget_life(activation.row, entries, invoked.get, record.ordinal_of, record.put)
 
     def _readable(self, ordinal: int, life: int, last: int) -> Iterator[tuple[int, e.Entry]]:
         """Iterate over the entries that can be read: a corrupt one must not keep its worker from being deleted."""
@@ -149,7 +102,7 @@ class Deletion:
 
     def _wake_all(self, activation: Activation, index: int) -> None:
         record = self._record
-        record.put(Table.RUNNABLE, PAIR.pack(activation.ordinal, index), None)
+        waking(activation.ordinal, index, False, record.put)
         wait = e.AwaitPromise(activation.row.worker_id, OplogIndex(index))
         while waiters := record.waiters(activation.ordinal, index, 256):
             for ordinal, start in waiters:

@@ -22,8 +22,9 @@ from promissory.oplog.entries import (
     Started,
 )
 from promissory.oplog.errors import NotFound, OplogCorrupt
+from promissory.oplog.fold import waking
 from promissory.oplog.ids import OplogIndex
-from promissory.oplog.tables import PAIR, PromiseKind, PromiseRow, PromiseState, Table, oplog_key
+from promissory.oplog.tables import PAIR, PromiseKind, PromiseRow, PromiseState, Table
 
 WAKES_PER_UNIT_MAX = 256
 
@@ -136,7 +137,7 @@ class Promises:
         """
         self._watchers.settle(owner.ordinal, index, outcome)
         if self._wake_some(owner, index, outcome, settled):
-            self._record.put(Table.RUNNABLE, oplog_key(owner.ordinal, index), b"")
+            waking(owner.ordinal, index, True, self._record.put)
             self.waking.append((owner.ordinal, index))
 
     def wake_more(self) -> None:
@@ -151,7 +152,7 @@ class Promises:
             if is_more:
                 self.waking.append((ordinal, index))
             else:
-                self._record.put(Table.RUNNABLE, oplog_key(ordinal, index), None)
+                waking(ordinal, index, False, self._record.put)
 
     def _wake_some(self, owner: Activation, index: int, outcome: Outcome, settled: int) -> bool:
         """Wake at most `WAKES_PER_UNIT_MAX` waiters; return whether there are more."""

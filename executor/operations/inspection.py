@@ -10,14 +10,16 @@ import msgspec
 
 from promissory.executor.commits.record import Record
 from promissory.executor.components.registry import Registry
-from promissory.oplog.codec import decode_entry
-from promissory.oplog.entries import Completed, Created, Entry, Errored, Failure, Invoked, Outcome, Value
+from promissory.oplog import reading
+from promissory.oplog.comparing import check_found
+from promissory.oplog.entries import Completed, Created, Errored, Failure, Invoked, Outcome, Value
 from promissory.oplog.environment import ordinal_range
-from promissory.oplog.errors import BadArguments, NotFound, OplogCorrupt, OplogError, PromiseDeleted, PromiseRejected
-from promissory.oplog.ids import InvocationId, OplogIndex, PromiseId, WorkerId
+from promissory.oplog.errors import BadArguments, NotFound, OplogError, PromiseDeleted, PromiseRejected
+from promissory.oplog.ids import ComponentId, InvocationId, OplogIndex, PromiseId, WorkerId
 from promissory.oplog.render import render, rfc3339
 from promissory.oplog.tables import (
     PAIR,
+    STATUSES,
     U64,
     PromiseKind,
     PromiseRow,
@@ -34,7 +36,8 @@ WORKER_STATUSES = ("running", "suspended", "idle", "retrying", "paused", "interr
 PROMISE_STATES = ("pending", "resolved", "rejected", "deleted")
 INVOCATION_STATUSES = ("scheduled", "pending", "running", "completed", "failed")
 
-
+LOOKED_UP_MAX = 16_384
+"""How many workers of a status or component are found through `BY_STATUS`; a turn reads so many keys at once."""
 _TIME_CHARACTERS = 13
 """The characters of a UUIDv7 that hold its time."""
 
@@ -111,10 +114,11 @@ class Inspection:
         if after is not None:
             last = self._trace(after)
             first = (yield from self._place(after)) if last is None else worker_key(last.ordinal + 1)
-        for key, raw in self._env.scan(Table.WORKERS, first):
-            row = WorkerRow.decode(U64.unpack(key)[0], raw)
+        for key, raw in self._candidates(status, wanted, first):
+            row = None if raw is None else WorkerRow.decode(U64.unpack(key)[0], raw)
             if (
-                row.life
+                row is not None
+                and row.life
                 and (wanted is None or row.worker_id.component_id == wanted)
                 and row.worker_id.worker_name.startswith(name)
                 and (status is None or row.status == status)
@@ -122,6 +126,25 @@ class Inspection:
                 yield self._worker_map(row)
             else:
                 yield None
+
+    def _candidates(
+        self, status: str | None, component: ComponentId | None, first: bytes
+    ) -> Iterator[tuple[bytes, bytes | None]]:
+        """Iterate over the rows of `WORKERS` from `first` on, at least those with that status and component.
+
+        A few are looked up in one snapshot, so none is missed; of many the next is never far: all are gone through.
+        """
+        keys = None
+        if status or component:
+            names = WORKER_STATUSES if status is None else (status,)
+            prefixes = [bytes([STATUSES.index(name)]) + (component or b"") for name in names]
+            keys = self._env.keys(Table.BY_STATUS, prefixes, LOOKED_UP_MAX)
+        if keys is None:
+            yield from self._env.scan(Table.WORKERS, first)
+            return
+        for key in sorted(key[-8:] for key in keys):
+            if key >= first:
+                yield key, self._env.get(Table.WORKERS, key)
 
     def _row(self, worker_id: WorkerId) -> WorkerRow:
         row = self._trace(worker_id)
@@ -131,10 +154,12 @@ class Inspection:
 
     def _trace(self, worker_id: WorkerId) -> WorkerRow | None:
         """Return the row of a worker; a deleted one keeps its own, only an ephemeral one leaves nothing."""
-        raw = self._env.get(Table.WORKER_IDS, worker_id_key(worker_id))
-        ordinal = None if raw is None else U64.unpack(raw)[0]
-        row = None if ordinal is None else self._env.get(Table.WORKERS, worker_key(ordinal))
-        return None if row is None or ordinal is None else WorkerRow.decode(ordinal, row)
+        key = self._env.get(Table.WORKER_IDS, worker_id_key(worker_id))
+        row = None if key is None else self._env.get(Table.WORKERS, key)
+        if row is None or key is None:  # or it went between the two
+            return None
+        ordinal = U64.unpack(key)[0]
+        return check_found(worker_id, ordinal, WorkerRow.decode(ordinal, row))
 
     def _unknown(self, worker_id: WorkerId) -> NotFound:
         return NotFound(f"there is no worker {self._registry.path_of(worker_id)}")
@@ -172,7 +197,7 @@ class Inspection:
         if row.errored:
             try:
                 errored = self._entry(row, row.errored)
-            except OplogCorrupt as error:
+            except OplogError as error:
                 shown["last_error"] = str(error)
             else:
                 if isinstance(errored, Errored):
@@ -187,22 +212,16 @@ class Inspection:
             return None
 
     def _entry(self, row: WorkerRow, index: int) -> Any:
-        key = oplog_key(row.ordinal, index)
-        raw = self._env.get(Table.OPLOG, key)
-        return None if raw is None else self._decoded(row, index, key, raw)
-
-    def _decoded(self, row: WorkerRow, index: int, key: bytes, raw: bytes) -> Entry:
-        """Decode an entry; what is wrong with it is said with its worker and its index.
+        """Return an entry; None if there is none.
 
         Raises:
-          OplogCorrupt, NewerFormat: it cannot be read.
+          OplogCorrupt, NewerFormat: it cannot be read; the error has the worker and the index.
         """
+        raw = self._env.get(Table.OPLOG, oplog_key(row.ordinal, index))
         try:
-            return decode_entry(key, raw)
+            return None if raw is None else reading.entry(lambda _: raw, row.ordinal, index)
         except OplogError as error:
-            error.worker, error.index = self._registry.path_of(row.worker_id), index
-            error.message = f"entry {index} of {error.worker}: {error.message}"
-            raise
+            raise error.of(self._registry.path_of(row.worker_id)) from None
 
     # Promises.
 
@@ -336,9 +355,11 @@ class Inspection:
           OplogCorrupt: an entry cannot be read.
         """
         row = self._row(worker_id)
-        for key, raw in self._env.scan(Table.OPLOG, *ordinal_range(row.ordinal, first)):
-            index = OplogIndex(PAIR.unpack(key)[1])
-            yield render(index, self._decoded(row, index, key, raw))
+        try:
+            for index, entry in reading.recorded(self._env.scan(Table.OPLOG, *ordinal_range(row.ordinal, first))):
+                yield render(index, entry)
+        except OplogError as error:
+            raise error.of(self._registry.path_of(worker_id)) from None
 
     # Components.
 

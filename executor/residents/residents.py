@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from promissory.executor.commits.record import Record
 from promissory.oplog import fold
+from promissory.oplog.comparing import check_absent, check_found
 from promissory.oplog.entries import (
     Abandoned,
     Cancelled,
@@ -144,13 +145,23 @@ class Residents:
     # Finding.
 
     def find(self, worker_id: WorkerId) -> Activation | None:
-        """Return a worker that is, or once was and is deleted; None if there never was one."""
+        """Return a worker that is, or once was and is deleted; None if there never was one.
+
+        Raises:
+          OplogCorrupt: what is found is another worker, or a damaged row may hide this one.
+        """
         activation = self._by_id.get(worker_id)
         if activation is not None:
             self._by_ordinal.move_to_end(activation.row.ordinal)
             return activation
         ordinal = self._record.ordinal_of(worker_id)
-        return None if ordinal is None else self.get(ordinal)
+        if ordinal is None:
+            with self._record.environment.snapshot() as snapshot:
+                check_absent(snapshot, worker_id)
+            return None
+        activation = self.get(ordinal)
+        check_found(worker_id, ordinal, None if activation is None else activation.row)
+        return activation
 
     def get(self, ordinal: int) -> Activation | None:
         """Return the worker of an ordinal; None if there is none."""

@@ -143,10 +143,7 @@ class Stage:
             row = record.worker_row(ordinal)
             if row is None:  # ephemeral, and gone with what is not durable yet
                 continue
-            found[ordinal] = [
-                (index, record.outcome(ordinal, entry) if type(entry) is e.Ended else entry)
-                for index, entry in enumerate(record.entries(ordinal, row.life, row.last), row.life)
-            ]
+            found[ordinal] = list(enumerate(record.entries(ordinal, row.life, row.last), row.life))
         return found
 
     def replay(self, entries: list[tuple[Any, Any]]) -> Any:

@@ -39,7 +39,7 @@ def _requests() -> st.SearchStrategy[e.Request]:
     owner = st.none() | worker
     called = worker | worker.map(lambda worker_id: WorkerId(worker_id.component_id, ""))
     return st.one_of(
-        st.builds(e.CreatePromise, st.none() | count),
+        st.builds(e.CreatePromise, st.none() | count, st.none() | data, text),
         st.builds(e.AwaitPromise, owner, index),
         st.builds(e.PollPromise, owner, index),
         st.builds(e.CompletePromise, owner, index, data),
@@ -63,8 +63,20 @@ def _entries() -> st.SearchStrategy[e.Entry]:
     worker = _worker_ids()
     owner = st.none() | worker
     outcome = _outcomes()
+    indices = st.lists(index, max_size=3).map(tuple)
     return st.one_of(
-        st.builds(e.Created, count, worker, count, data, st.dictionaries(text, text, max_size=5), owner, data),
+        st.builds(
+            e.Created,
+            count,
+            worker,
+            count,
+            data,
+            st.dictionaries(text, text, max_size=5),
+            owner,
+            data,
+            st.none() | data,
+            count,
+        ),
         st.builds(
             e.Invoked,
             count,
@@ -76,23 +88,34 @@ def _entries() -> st.SearchStrategy[e.Entry]:
             st.lists(worker, max_size=3).map(tuple),
             st.none() | count,
             st.none() | count,
+            st.none() | text,
         ),
         st.builds(e.Started, count, index, _requests()),
-        st.builds(e.Ended, count, index, outcome | st.builds(e.SameAs, index)),
+        st.builds(
+            e.Ended,
+            count,
+            index,
+            outcome | st.builds(e.SameAs, index),
+            st.none() | count,
+            st.just(1) | count,
+            st.none() | text,
+        ),
         st.builds(e.Cancelled, count, index, st.none() | index),
         st.builds(e.Abandoned, count, index),
         st.builds(e.Completed, count, index, outcome),
-        st.builds(e.Snapshotted, count, data),
+        st.builds(e.Snapshotted, count, count, data, indices),
         st.builds(e.Updated, count, count),
-        st.builds(e.Reverted, count, index, index),
+        st.builds(e.Reverted, count, index, text, text),
         st.builds(e.Settled, count, index, outcome, text),
         st.builds(e.Deleted, count, index, text),
         st.builds(e.Errored, count, index, count, text, text, st.none() | count),
-        st.builds(e.Interrupted, count, text),
-        st.builds(e.Resumed, count, text),
+        st.builds(e.Interrupted, count, text, text),
+        st.builds(e.Resumed, count, text, text),
         st.builds(e.Logged, count, text, text),
-        st.builds(e.Removed, count, _worker_ids(), text),
+        st.builds(e.Removed, count, _worker_ids(), text, text),
         st.builds(e.Applied, count, index),
+        st.builds(e.Trimmed, count, index, indices),
+        st.builds(e.Delivered, count, index),
     )
 
 
@@ -202,7 +225,8 @@ class Scribe:
 
     def vanish(self, ordinal: int) -> None:
         """Delete everything of a worker, as the end of an ephemeral one does."""
-        for table, at in ((Table.OPLOG, 0), *((table, 0) for table in _BY_ORDINAL), (Table.TIMERS, 8)):
+        places = ((Table.OPLOG, 0), *((table, 0) for table in _BY_ORDINAL), (Table.TIMERS, 8), (Table.BY_STATUS, 25))
+        for table, at in places:
             for key, _ in list(self.environment.scan(table)):
                 if int.from_bytes(key[at : at + 8], "big") == ordinal:
                     self.put(table, key, None)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promissory.oplog import entries as e
+from promissory.oplog.cbor import dumps
 from promissory.oplog.codec import RECORD_VERSION, decode_cbor, decode_entry, encode_entry
 from promissory.oplog.errors import NewerFormat, OplogCorrupt
 from promissory.oplog.ids import ComponentId, OplogIndex, WorkerId
@@ -20,8 +21,9 @@ NAMED = WorkerId(ComponentId(bytes(16)), "a")
 LOGGED = e.Logged(5, "info", "here")
 
 
-def record_of(body: bytes, *, version: int = RECORD_VERSION, key: bytes = KEY) -> bytes:
+def record_of(body: bytes, *, version: int = RECORD_VERSION, key: bytes = KEY, codec: int = 0) -> bytes:
     """Return a record with a right checksum over any body."""
+    body = bytes([codec]) + body
     return bytes([version]) + zlib.crc32(body, zlib.crc32(key)).to_bytes(4, "big") + body
 
 
@@ -61,7 +63,7 @@ def test_a_flipped_bit_is_found(any_entry: st.SearchStrategy[e.Entry], data: st.
 @given(data=st.data())
 def test_a_cut_or_lengthened_record_is_found(any_entry: st.SearchStrategy[e.Entry], data: st.DataObject) -> None:
     """A record that lost or gained bytes is refused, also with a checksum to match."""
-    body = encode_entry(KEY, data.draw(any_entry))[5:]
+    body = encode_entry(KEY, data.draw(any_entry))[6:]
     cut = data.draw(st.integers(0, len(body) - 1))
     more = data.draw(st.binary(min_size=1, max_size=8))
 
@@ -69,7 +71,7 @@ def test_a_cut_or_lengthened_record_is_found(any_entry: st.SearchStrategy[e.Entr
         with pytest.raises(OplogCorrupt):
             decode_entry(KEY, record_of(changed))
         with pytest.raises(OplogCorrupt):
-            decode_entry(KEY, encode_entry(KEY, LOGGED)[:5] + changed)
+            decode_entry(KEY, encode_entry(KEY, LOGGED)[:6] + changed)
 
 
 @given(st.binary(max_size=64))
@@ -89,20 +91,30 @@ def test_a_record_in_anothers_place_is_found() -> None:
 
 
 def test_a_newer_version_is_told_from_damage() -> None:
-    """A record of a later version says that this reader is too old; version 0 never was."""
-    body = encode_entry(KEY, LOGGED)[5:]
+    """A record of a later version says that this reader is too old; version 1 was never released."""
+    body = encode_entry(KEY, LOGGED)[6:]
 
-    with pytest.raises(NewerFormat, match="2"):
-        decode_entry(KEY, record_of(body, version=2))
-    with pytest.raises(OplogCorrupt, match="version 0"):
-        decode_entry(KEY, record_of(body, version=0))
+    with pytest.raises(NewerFormat, match="3"):
+        decode_entry(KEY, record_of(body, version=3))
+    with pytest.raises(OplogCorrupt, match="version 1"):
+        decode_entry(KEY, record_of(body, version=1))
+
+
+@pytest.mark.parametrize("entry", [LOGGED, e.Started(2**51, OplogIndex(2), e.Run("ask"))])
+def test_payloads_in_another_codec_are_refused(entry: e.Entry) -> None:
+    """A codec that this reader has not is refused as newer, for kinds that are read the short way too."""
+    body = encode_entry(KEY, entry)[6:]
+
+    assert decode_entry(KEY, record_of(body)) == entry
+    with pytest.raises(NewerFormat, match="codec 1"):
+        decode_entry(KEY, record_of(body, codec=1))
 
 
 @pytest.mark.parametrize(
     "fields",
     [
         [0, 5],
-        [19, 5, "x"],
+        [21, 5, "x"],
         [255],
         [-1, 5],
         ["6", 5, 3],
@@ -150,7 +162,19 @@ def test_unknown_kinds_are_refused(fields: Any) -> None:
         [2, 5, "f", b"[]", "k", None, None, []],
         [2, 5, "f", b"[]", "k", None, None, [], None, -1],
         [2, 5, "f", b"[]", "k", None, None, [], None, "1"],
-        [2, 5, "f", b"[]", "k", None, None, [], None, 1, None],
+        [2, 5, "f", b"[]", "k", None, None, [], None, 1, 1],
+        [2, 5, "f", b"[]", "k", None, None, [], None, 1, None, None],
+        [14, 5, "cli", None],
+        [14, 5, "cli", "", None],
+        [4, 5, 3, [0, None], None, -1],
+        [4, 5, 3, [0, None], None, 1, 5],
+        [3, 5, 2, [1, None, "{}"]],
+        [3, 5, 2, [1, None, None, None]],
+        [8, 5, 1, b"{}", [0]],
+        [8, 5, 1, b"{}", None],
+        [10, 5, 3],
+        [19, 5, 3],
+        [20, 5, 0],
         [3, 5, 2, [8, None]],
         [3, 5, 2, [8, None, "f", b"[]"]],
         [3, 5, 2, [8, [bytes(16), "a"], "f", "[]"]],
@@ -164,6 +188,8 @@ def test_unknown_kinds_are_refused(fields: Any) -> None:
         [3, 5, 2, [2, [bytes(16), "a", 1], 3]],
         [1, 5, [bytes(16), "a"], 1, b"[]", {"a": 1}, None, bytes(32)],
         [1, 5, [bytes(16), "a"], 1, b"[]", [], None, bytes(32)],
+        [1, 5, [bytes(16), "a"], 1, b"[]", {}, None, bytes(32), "{}"],
+        [1, 5, [bytes(16), "a"], 1, b"[]", {}, None, bytes(32), None, -1],
     ],
 )
 def test_unknown_fields_are_refused(fields: Any) -> None:
@@ -239,6 +265,26 @@ def test_a_record_from_before_a_field_came_is_what_is_still_written() -> None:
     """An invocation without a retention is read from, and written in, the bytes that it always had."""
     assert decode_entry(KEY, OLD_INVOKED) == INVOKED
     assert encode_entry(KEY, INVOKED) == OLD_INVOKED
+
+
+@pytest.mark.parametrize(
+    ("entry", "fields"),
+    [
+        (e.CreatePromise(None), [1, None]),
+        (e.CreatePromise(None, b"{}"), [1, None, b"{}"]),
+        (e.CreatePromise(None, None, "x"), [1, None, None, "x"]),
+        (e.Ended(5, OplogIndex(3), e.Value(None)), [4, 5, 3, [0, None]]),
+        (e.Ended(5, OplogIndex(3), e.Value(None), 4), [4, 5, 3, [0, None], 4]),
+        (e.Ended(5, OplogIndex(3), e.Value(None), None, 2), [4, 5, 3, [0, None], None, 2]),
+        (e.Ended(5, OplogIndex(3), e.Value(None), 4, 1, "x"), [4, 5, 3, [0, None], 4, 1, "x"]),
+        (e.Interrupted(5, "cli"), [14, 5, "cli"]),
+        (e.Resumed(5, "cli", "mended"), [15, 5, "cli", "mended"]),
+        (e.Snapshotted(5, 1, b"{}"), [8, 5, 1, b"{}"]),
+    ],
+)
+def test_what_has_its_default_is_left_out(entry: Any, fields: list[Any]) -> None:
+    """Fields at the end that have their default take no bytes, and only those; also at the second time of writing."""
+    assert dumps(entry) == dumps(entry) == cbor2.dumps(fields, canonical=True)
 
 
 def test_a_default_that_is_written_out_is_read_but_not_written() -> None:

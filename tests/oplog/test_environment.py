@@ -13,7 +13,7 @@ import lmdb
 import pytest
 
 from promissory.oplog.environment import LOCK_FILE, Environment, Locked, ordinal_range, prefix_end
-from promissory.oplog.errors import Exists, NewerFormat, StoreFailed
+from promissory.oplog.errors import Exists, NewerFormat, OlderFormat, StoreFailed
 from promissory.oplog.tables import FORMAT_VERSION, Table, oplog_key
 
 ROWS = {oplog_key(1, index): b"%d" % index for index in range(1, 3001)}
@@ -113,6 +113,31 @@ def test_a_newer_format_is_refused(environment: Environment) -> None:
     for readonly in (True, False, False):
         with pytest.raises(NewerFormat, match=f"format {FORMAT_VERSION + 1}; this version reads up to"):
             Environment(path, readonly=readonly)
+
+
+def test_a_format_that_was_never_released_is_refused(environment: Environment) -> None:
+    """Data of format 1 is refused in one line that says why, and nothing is written to it."""
+    environment.commit({Table.META: {b"format": (1).to_bytes(4, "big")}})
+    path = environment.path
+    environment.close()
+    before = (path / "data.mdb").read_bytes()
+
+    for readonly in (True, False, False):
+        with pytest.raises(OlderFormat, match="format 1, which was never released: begin with a new directory"):
+            Environment(path, readonly=readonly)
+    assert (path / "data.mdb").read_bytes() == before
+
+
+def test_tables_that_a_format_lacks_do_not_hide_its_number(tmp_path: Path) -> None:
+    """A directory without the tables of this format is told by its number, when it is only read too."""
+    (tmp_path / "old").mkdir()
+    with lmdb.open(str(tmp_path / "old"), max_dbs=2) as env:
+        meta = env.open_db(b"meta")
+        with env.begin(write=True) as txn:
+            txn.put(b"format", (1).to_bytes(4, "big"), db=meta)
+
+    with pytest.raises(OlderFormat, match="never released"):
+        Environment(tmp_path / "old", readonly=True)
 
 
 def test_the_format_is_written_once(environment: Environment) -> None:

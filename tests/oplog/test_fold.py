@@ -17,9 +17,11 @@ from promissory.oplog.tables import (
     PromiseKind,
     PromiseRow,
     PromiseState,
+    Status,
     Table,
     TimerKind,
     WorkerRow,
+    by_status_key,
     call_key,
     ephemeral_key,
     idempotency_key,
@@ -459,9 +461,8 @@ def test_removed_leaves_an_empty_life() -> None:
     "entry",
     [
         e.Logged(40, "info", ""),
-        e.Snapshotted(40, b""),
-        e.Updated(40, 2),
-        e.Reverted(40, index(2), index(3)),
+        e.Reverted(40, index(2), "x"),
+        e.Delivered(40, index(2)),
     ],
 )
 def test_some_entries_change_no_row(entry: e.Entry) -> None:
@@ -470,6 +471,15 @@ def test_some_entries_change_no_row(entry: e.Entry) -> None:
 
     assert apply(row, entry) == {}
     assert row.encode() == expected.encode()
+
+
+@pytest.mark.parametrize("entry", [e.Snapshotted(40, 3, b""), e.Updated(40, 3)])
+def test_a_snapshot_and_an_update_name_the_version(entry: e.Entry) -> None:
+    """A worker's version is that of its newest snapshot or update."""
+    row = row_with()
+
+    assert apply(row, entry) == {}
+    assert row.version == 3
 
 
 @pytest.mark.parametrize(
@@ -486,6 +496,7 @@ def test_refresh_writes_what_changed(
 ) -> None:
     """The worker's row is written always, its runnable row only when it comes or goes."""
     row = row_with(**change)
+    row.listed, row.listed_at = row.status_code, row.created_at
     changes: list[tuple[Table, bytes, bytes | None]] = []
     put: Callable[[Table, bytes, bytes | None], None] = lambda *what: changes.append(what)  # noqa: E731
 
@@ -493,3 +504,51 @@ def test_refresh_writes_what_changed(
 
     assert changes[0] == (Table.WORKERS, worker_key(ORDINAL), row.encode())
     assert changes[1:] == [(Table.RUNNABLE, oplog_key(ORDINAL, 0), value) for value in runnable_row]
+
+
+def listings(row: WorkerRow) -> list[tuple[bytes, bytes | None]]:
+    """Return what a refresh changes in `BY_STATUS`."""
+    changes: list[tuple[bytes, bytes | None]] = []
+    fold.refresh(row, row.is_runnable, lambda table, *what: table is Table.BY_STATUS and changes.append(what))
+    return changes
+
+
+def test_a_worker_is_listed_by_its_status() -> None:
+    """A worker has one row by its status, age and component, which changes only when the status or the life does."""
+    row = WorkerRow(ORDINAL, NAMED)
+    apply(row, e.Created(5, NAMED, 1, b"[]", {}, None, bytes(32)))
+    idle, running = (by_status_key(status, NAMED.component_id, 5, ORDINAL) for status in (Status.IDLE, Status.RUNNING))
+    assert listings(row) == [(idle, b"")]
+    assert listings(row) == []
+
+    invoked = e.Invoked(6, "f", b"[]", "k", None, None, (), None)
+    apply(row, invoked)
+    assert listings(row) == [(idle, None), (running, b"")]
+    apply(row, e.Logged(7, "info", ""))
+    assert listings(WorkerRow.decode(ORDINAL, row.encode())) == []
+    apply(row, e.Removed(8, NAMED, "x"))
+    assert listings(row) == [(running, None)]
+    apply(row, e.Created(9, NAMED, 1, b"[]", {}, None, bytes(32)))
+    assert listings(row) == [(by_status_key(Status.IDLE, NAMED.component_id, 9, ORDINAL), b"")]
+
+
+def test_a_worker_within_one_unit_is_not_listed_twice() -> None:
+    """A status that comes and goes before the rows are written changes no row."""
+    row = WorkerRow(ORDINAL, NAMED)
+    apply(row, e.Created(5, NAMED, 1, b"[]", {}, None, bytes(32)))
+    fold.refresh(row, False, lambda *_: None)
+    invoked = e.Invoked(6, "f", b"[]", "k", None, None, (), None)
+    apply(row, invoked)
+    apply(row, e.Completed(7, index(row.last), e.Value(None)), invoked)
+    assert listings(row) == []
+
+
+def test_a_life_has_its_own_snapshot_semantics_and_trimming() -> None:
+    """The row names the last snapshot, the order of steps and what is trimmed of this life; the next begins anew."""
+    row = WorkerRow(ORDINAL, NAMED)
+    apply(row, e.Created(5, NAMED, 1, b"[]", {}, None, bytes(32), None, 4))
+    apply(row, e.Snapshotted(6, 2, b"{}"))
+    apply(row, e.Trimmed(7, index(2), (index(1),)))
+    assert (row.version, row.semantics, row.snapshot, row.trimmed) == (2, 4, 2, 2)
+    apply(row, e.Removed(8, NAMED, "x"))
+    assert (row.version, row.semantics, row.snapshot, row.trimmed) == (0, 0, 0, 0)

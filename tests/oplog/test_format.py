@@ -105,7 +105,7 @@ def test_every_request_and_outcome_lists_its_fields(kind: type[e.Packed]) -> Non
 
 def _workers(key: bytes, row: bytes) -> tuple[dict[str, Any], bytes, bytes]:
     found = WorkerRow.decode(U64.unpack(key)[0], row)
-    means = {name: getattr(found, name) for name in WorkerRow.__slots__}
+    means = {name: getattr(found, name) for name in tables.WORKER_FIELDS}
     return {**means, "worker_id": str(found.worker_id)}, tables.worker_key(found.ordinal), found.encode()
 
 
@@ -140,6 +140,27 @@ def _runnable(key: bytes, row: bytes) -> tuple[dict[str, Any], bytes, bytes]:
     return {"ordinal": ordinal, "promise": promise}, tables.oplog_key(ordinal, promise), b""
 
 
+def _by_status(key: bytes, row: bytes) -> tuple[dict[str, Any], bytes, bytes]:
+    status, component, created_at, ordinal = tables.by_status_numbers(key)
+    means = {"status": tables.STATUSES[status], "component": component.hex(), "created_at": created_at}
+    return {**means, "ordinal": ordinal}, tables.by_status_key(status, component, created_at, ordinal), b""
+
+
+def _outbox(key: bytes, row: bytes) -> tuple[dict[str, Any], bytes, bytes]:
+    shard, (caller, start) = int.from_bytes(key[:4], "big"), PAIR.unpack(key[4:])
+    return {"shard": shard, "caller": caller, "start": start}, tables.outbox_key(shard, caller, start), b""
+
+
+def _inbox(key: bytes, row: bytes) -> tuple[dict[str, Any], bytes, bytes]:
+    fields = decode_cbor(row)
+    (component, name), start, callee, index, outcome = fields
+    caller = WorkerId(ComponentId(component), name)
+    shard = int.from_bytes(key[:4], "big")
+    means = {"shard": shard, "caller": str(caller), "start": start, "callee": callee, "index": index}
+    written = tables.inbox_key(shard, caller, start), cbor2.dumps(fields, canonical=True)
+    return {**means, "outcome": outcome and [outcome[0], outcome[1].decode()]}, *written
+
+
 def _components(key: bytes, row: bytes) -> tuple[dict[str, Any], bytes, bytes]:
     fields = decode_cbor(row)
     means = dict(zip(("module", "class", "directory", "version"), fields, strict=True))
@@ -147,6 +168,8 @@ def _components(key: bytes, row: bytes) -> tuple[dict[str, Any], bytes, bytes]:
 
 
 def _meta(key: bytes, row: bytes) -> tuple[dict[str, Any], bytes, bytes]:
+    if key == b"digest":
+        return {"key": key.decode(), "value": row.hex()}, key, row
     value = int.from_bytes(row, "big")
     return {"key": key.decode(), "value": value}, key, value.to_bytes(4 if key == b"format" else 8, "big")
 
@@ -158,6 +181,9 @@ CODECS: dict[Table, Callable[[bytes, bytes], tuple[dict[str, Any], bytes, bytes]
     Table.WAITERS: _waiters,
     Table.TIMERS: _timers,
     Table.RUNNABLE: _runnable,
+    Table.BY_STATUS: _by_status,
+    Table.OUTBOX: _outbox,
+    Table.INBOX: _inbox,
     Table.COMPONENTS: _components,
     Table.META: _meta,
 }

@@ -147,7 +147,7 @@ def test_arguments_are_shown_as_they_read() -> None:
     assert shown["params"] == [{"a": 1}]
     assert shown["chain"] == [shown["caller"]]
     assert shown["due"] == "1970-01-01T00:00:00.000000Z"
-    assert render(9, e.Snapshotted(5, b"\x00"))["state"] == "AA=="
+    assert render(9, e.Snapshotted(5, 1, b"\x00"))["state"] == "AA=="
 
 
 @pytest.mark.parametrize(

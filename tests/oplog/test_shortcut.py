@@ -43,7 +43,7 @@ read_record = reader(RECORD_VERSION, lambda body: convert(body, e.Request))
 
 def read(body: bytes) -> e.Entry | None:
     """Read a body by the shortcut, in a sound record."""
-    return read_record(KEY, bytes([RECORD_VERSION]) + crc32(KEY + body).to_bytes(4, "big") + body)
+    return read_record(KEY, bytes([RECORD_VERSION]) + crc32(KEY + b"\0" + body).to_bytes(4, "big") + b"\0" + body)
 
 
 def agree(body: bytes) -> None:
@@ -114,4 +114,4 @@ def test_it_reads_no_damaged_record() -> None:
 
     assert read_record(KEY, record) == entry
     assert read_record(bytes(16), record) is None
-    assert read_record(KEY, b"\x02" + record[1:]) is None
+    assert read_record(KEY, b"\x03" + record[1:]) is None

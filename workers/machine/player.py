@@ -25,6 +25,7 @@ from promissory.oplog.entries import (
     Reverted,
     Snapshotted,
     Started,
+    Trimmed,
     Updated,
 )
 from promissory.oplog.errors import BadArguments, BadHandler, NonDeterminismError, say
@@ -266,6 +267,8 @@ class Player:
 
     def _feed_created(self, index: OplogIndex, entry: Entry) -> None:
         assert type(entry) is Created
+        if entry.semantics or entry.state is not None:  # another order of steps, or a state that this cannot restore
+            raise unplayable(self.worker_id, index, entry)
         self._machine = self._call(lambda: Machine(self._component, entry))
 
     def _feed_invoked(self, index: OplogIndex, entry: Entry) -> None:
@@ -334,4 +337,5 @@ _FEEDERS: dict[type[Entry], Callable[[Player, OplogIndex, Entry], None]] = {
     Snapshotted: Player._feed_unknown,
     Updated: Player._feed_unknown,
     Reverted: Player._feed_unknown,
+    Trimmed: Player._feed_unknown,
 }

@@ -14,10 +14,10 @@ from promissory.executor.cli import offline
 from promissory.oplog import entries as e
 from promissory.oplog import fold
 from promissory.oplog.codec import encode_entry
-from promissory.oplog.environment import Environment
+from promissory.oplog.environment import Environment, Locked
 from promissory.oplog.errors import BadArguments, Exists, NewerFormat, NotFound, OplogCorrupt
 from promissory.oplog.ids import WorkerId, component_id
-from promissory.oplog.tables import Table, WorkerRow, oplog_key
+from promissory.oplog.tables import Table, WorkerRow, oplog_key, worker_id_key, worker_key
 
 WORKER = WorkerId(component_id("approval"), "order/7")
 ENTRIES = [
@@ -61,6 +61,41 @@ def test_verify_finds_damage(damaged: Path) -> None:
     """Damage is found, and the check may be left at the first finding."""
     assert next(offline.verify(damaged)).kind == "record"
     assert [finding.index for finding in offline.verify(damaged)] == [3]
+
+
+def test_another_worker_is_not_shown_for_one(written: Path, tmp_path: Path) -> None:
+    """An id that leads to a worker of another name is damage, and none of its entries is given."""
+    other = WorkerId(WORKER.component_id, "order/8")
+    offline.backup(written, tmp_path / "copy")
+    with Environment(tmp_path / "copy") as environment:
+        environment.commit({Table.WORKER_IDS: {worker_id_key(other): worker_key(1)}})
+
+    with pytest.raises(OplogCorrupt, match="verify --repair"):
+        offline.read_oplog(tmp_path / "copy", "approval", "order/8", 1)
+    assert offline.repair(tmp_path / "copy") == 1
+    with pytest.raises(NotFound):
+        offline.read_oplog(tmp_path / "copy", "approval", "order/8", 1)
+
+
+def test_repair_writes_the_tables_anew(written: Path, tmp_path: Path) -> None:
+    """Lost and wrong rows are mended; a second repair finds nothing to do."""
+    offline.backup(written, tmp_path / "copy")
+    with Environment(tmp_path / "copy") as environment:
+        environment.commit({Table.WORKERS: {worker_key(1): None}, Table.RUNNABLE: {oplog_key(1, 0): None}})
+
+    assert offline.repair(tmp_path / "copy") == 2
+    assert list(offline.verify(tmp_path / "copy")) == []
+    assert offline.repair(tmp_path / "copy") == 0
+
+
+def test_repair_needs_the_directory_alone(written: Path, tmp_path: Path) -> None:
+    """Beside whoever has the directory repair refuses; where there is no data it makes none."""
+    offline.backup(written, tmp_path / "copy")
+    with Environment(tmp_path / "copy"), pytest.raises(Locked):
+        offline.repair(tmp_path / "copy")
+    with pytest.raises(NotFound):
+        offline.repair(tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_a_backup_is_sound_and_whole(written: Path, tmp_path: Path) -> None:

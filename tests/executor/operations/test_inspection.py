@@ -150,8 +150,8 @@ class Turns(trio.abc.Instrument):
 @pytest.mark.parametrize(
     ("op", "fields", "count"),
     [
-        ("worker.list", {"status": "paused"}, 0),
-        ("worker.list", {"component": "mailer"}, 0),
+        ("worker.list", {"status": "suspended"}, 300),
+        ("worker.list", {"component": "desk", "name": "x"}, 0),
         ("worker.list", {"name": "x"}, 0),
         ("worker.list", {"limit": 300}, 300),
         ("promise.list", {"state": "rejected"}, 0),
@@ -170,6 +170,7 @@ async def test_lists_take_turns(
     await mail.quiet()
     counting = Counting()
     monkeypatch.setattr(Environment, "scan", lambda environment, *args: counting.scan(environment, *args))
+    monkeypatch.setattr("promissory.executor.operations.inspection.LOOKED_UP_MAX", 100)
     turns = Turns(counting)
     trio.lowlevel.add_instrument(turns)
     rows = await listed(mail, op, **fields)
@@ -177,6 +178,40 @@ async def test_lists_take_turns(
     assert len(rows) == count
     assert counting.rows >= 300
     assert turns.longest <= TURN_ROWS
+
+
+@pytest.mark.parametrize("looked_up_max", [0, 2, 100])
+async def test_workers_of_a_status_or_component(mail: Any, monkeypatch: pytest.MonkeyPatch, looked_up_max: int) -> None:
+    """Lists by status and component say the same whether they are looked up or gone through, by age, after any."""
+    monkeypatch.setattr("promissory.executor.operations.inspection.LOOKED_UP_MAX", looked_up_max)
+    for name in "abcdef":
+        await mail.create(f"desk/{name}")
+    for name in "be":
+        await mail.interrupt(f"desk/{name}")
+    mailer = await mail.invoke("mailer", "mail")
+    await mail.delete("desk/c")
+    await mail.create("desk/c")
+    await mail.delete("desk/d")
+
+    assert await listed(mail, "worker.list", status="interrupted") == ["desk/b", "desk/e"]
+    assert await listed(mail, "worker.list", status="interrupted", after="desk/b") == ["desk/e"]
+    assert await listed(mail, "worker.list", status="interrupted", after="desk/d") == ["desk/e"]
+    assert await listed(mail, "worker.list", status="retrying") == []
+    assert await listed(mail, "worker.list", status="idle", component="desk") == ["desk/a", "desk/c", "desk/f"]
+    assert await listed(mail, "worker.list", component="desk") == [f"desk/{name}" for name in "abcef"]
+    assert await listed(mail, "worker.list", component="mailer") == [mailer]
+
+
+async def test_few_are_found_without_a_scan(mail: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many workers the few of a status are found without looking at the others."""
+    for n in range(50):
+        await mail.create(f"desk/{n}")
+    await mail.interrupt("desk/7")
+    counting = Counting(mail.executor.inspection._env)
+    monkeypatch.setattr(mail.executor.inspection, "_env", counting)
+
+    assert await listed(mail, "worker.list", status="interrupted") == ["desk/7"]
+    assert counting.rows == 0
 
 
 async def test_limits_count_what_is_listed(mail: Any) -> None:

@@ -226,7 +226,7 @@ def test_kinds_of_later_versions_are_refused(make_host: Any) -> None:
     """An entry that changes what counts is never skipped silently."""
     h = make_host(Breaking)
     with pytest.raises(NewerFormat, match="Snapshotted"):
-        h.put(Snapshotted(h.tick(), b"{}"))
+        h.put(Snapshotted(h.tick(), 1, b"{}"))
 
 
 def test_every_step_goes_through_step_in(make_host: Any) -> None:
