@@ -20,13 +20,13 @@ from promissory.oplog.ids import WorkerId
 _astuple = msgspec.structs.astuple
 
 
-def dumps(value: Any) -> bytes:
-    """Return the canonical encoding of a value.
+def dumps(value: Any, head: bytes = b"") -> bytes:
+    """Return the canonical encoding of a value, after `head`.
 
     Raises:
       TypeError: it holds something that no entry is made of.
     """
-    out = bytearray()
+    out = bytearray(head)
     _write((value,), out)
     return bytes(out)
 
@@ -105,7 +105,7 @@ def _worker_id(item: WorkerId) -> bytes:
 _fixed: dict[type, bytes] = {}
 """The heads of the kinds that always have all of their fields."""
 _grown: dict[type, tuple[tuple[Any, ...], tuple[bytes, ...]]] = {}
-"""Of the kinds whose last fields may be left out: the defaults, the last field's first, and the head for each."""
+"""Of the kinds whose last fields may be left out: their defaults in order, and the heads by how many are left out."""
 
 
 def _write_grown(item: msgspec.Struct, out: bytearray) -> None:
@@ -113,7 +113,7 @@ def _write_grown(item: msgspec.Struct, out: bytearray) -> None:
     kind = type(item)
     known = _grown.get(kind)
     if known is None:
-        defaults = kind.__struct_defaults__[::-1]
+        defaults = kind.__struct_defaults__
         size = len(kind.__struct_fields__)
         heads = tuple(_packed_head(kind, size - count) for count in range(len(defaults) + 1))
         if defaults:
@@ -123,11 +123,9 @@ def _write_grown(item: msgspec.Struct, out: bytearray) -> None:
     else:
         defaults, heads = known
     fields = _astuple(item)
-    count = 0
-    for value in defaults:
-        if fields[-1 - count] != value:
-            break
-        count += 1
+    count = len(defaults)
+    while count and fields[-count:] != defaults[-count:]:  # most often all have their default
+        count -= 1
     out += heads[count]
     _write(fields[:-count] if count else fields, out)
 

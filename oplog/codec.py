@@ -36,7 +36,7 @@ _KINDS: dict[int, type[Entry]] = {kind.__struct_config__.tag: kind for kind in g
 
 def encode_entry(key: bytes, entry: Entry) -> bytes:
     """Return the record of an entry that is to lie under `key`."""
-    body = _PLAIN + dumps(entry)
+    body = dumps(entry, _PLAIN)
     return _HEAD.pack(RECORD_VERSION, zlib.crc32(body, zlib.crc32(key))) + body
 
 

@@ -22,6 +22,7 @@ from promissory.oplog.tables import (
     PromiseKind,
     PromiseState,
     Put,
+    Status,
     Table,
     TimerKind,
     WorkerRow,
@@ -39,7 +40,9 @@ from promissory.oplog.tables import (
 
 # Looking up an enumeration's member costs as much as the put itself.
 _WORKERS, _PROMISES, _IDEMPOTENCY = Table.WORKERS, Table.PROMISES, Table.IDEMPOTENCY
+_BY_STATUS = Table.BY_STATUS
 _PROMISE, _INVOCATION, _CALL = PromiseKind.PROMISE, PromiseKind.INVOCATION, PromiseKind.CALL
+_RUNNING = Status.RUNNING.value
 _PENDING, _RESOLVED, _REJECTED = PromiseState.PENDING, PromiseState.RESOLVED, PromiseState.REJECTED
 
 _Deadline = Annotated[int, msgspec.Meta(ge=1, le=INDEX_MAX)]
@@ -94,9 +97,9 @@ def refresh(row: WorkerRow, was_runnable: bool, put: Put) -> bool:
     if status != row.listed or row.created_at != row.listed_at:
         unlist(row, put)
         if status:
-            put(Table.BY_STATUS, by_status_key(status, row.worker_id.component_id, row.created_at, row.ordinal), b"")
+            put(_BY_STATUS, by_status_key(status, row.worker_id.component_id, row.created_at, row.ordinal), b"")
         row.listed, row.listed_at = status, row.created_at
-    is_runnable = row.is_runnable
+    is_runnable = status == _RUNNING
     if is_runnable != was_runnable:
         put(Table.RUNNABLE, oplog_key(row.ordinal, 0), None if was_runnable else b"")
     return is_runnable
@@ -117,7 +120,7 @@ def waking(ordinal: int, index: int, is_more: bool, put: Put) -> None:
 def unlist(row: WorkerRow, put: Put) -> None:
     """Take back the worker's row in `BY_STATUS`, if it has one."""
     if row.listed:
-        put(Table.BY_STATUS, by_status_key(row.listed, row.worker_id.component_id, row.listed_at, row.ordinal), None)
+        put(_BY_STATUS, by_status_key(row.listed, row.worker_id.component_id, row.listed_at, row.ordinal), None)
         row.listed = 0
 
 
