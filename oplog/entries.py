@@ -16,7 +16,7 @@ import enum
 from typing import ClassVar, TypeAlias
 
 from promissory.oplog.ids import WorkerId
-from promissory.oplog.requests import (
+from promissory.oplog.values import (
     Ask,
     AwaitPromise,
     Call,

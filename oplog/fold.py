@@ -246,9 +246,8 @@ def put_waiter(
 def _close(row: WorkerRow, index: int, start: e.Entry | None, ordinal_of: OrdinalOf, put: Put) -> None:
     """Take back what a `Started` had opened."""
     if type(start) is not e.Started:
-        raise OplogCorrupt(
-            f"entry {row.last} refers to {index}, which is not a Started", worker=str(row.worker_id), index=row.last
-        )
+        why = f"entry {row.last} refers to {index}, which is not a Started"
+        raise OplogCorrupt(why, worker=str(row.worker_id), index=row.last)
     request: Any = start.request
     kind = type(request)
     if kind is e.Run or kind is e.Ask:
@@ -318,9 +317,8 @@ def _deleted(row: WorkerRow, index: OplogIndex, entry: e.Deleted, start: Any, _o
 
 def _end_promise(row: WorkerRow, promise: int, start: Any, state: PromiseState, index: int, put: Put) -> None:
     if not is_promise(start):
-        raise OplogCorrupt(
-            f"entry {index} refers to {promise}, which is not a promise", worker=str(row.worker_id), index=index
-        )
+        why = f"entry {index} refers to {promise}, which is not a promise"
+        raise OplogCorrupt(why, worker=str(row.worker_id), index=index)
     put(_PROMISES, oplog_key(row.ordinal, promise), encode_promise(_PROMISE, state, start.timestamp, index))
     due = deadline(start)
     if due is not None:
@@ -353,8 +351,7 @@ def _removed(row: WorkerRow, _i: OplogIndex, entry: e.Removed, _s: Any, _o: Ordi
     put(Table.WORKER_IDS, worker_id_key(entry.worker_id), worker_key(row.ordinal))
     row.condition = Condition.REMOVED
     row.life = row.created_at = row.version = row.pending = row.scheduled = 0
-    row.running = row.open_runs = row.unapplied = 0
-    row.snapshot = row.semantics = row.trimmed = 0
+    row.running = row.open_runs = row.unapplied = row.snapshot = row.semantics = row.trimmed = 0
 
 
 def _applied(row: WorkerRow, _i: OplogIndex, _e: Any, _s: Any, _o: OrdinalOf, put: Put) -> None:

@@ -54,10 +54,11 @@ def verify(
     Every entry is read, every table computed from them again and compared; an executor may be running.
     """
     _require(data)
-    from promissory.executor.cli.offline import repair
     from promissory.executor.cli.offline import verify as findings_of
 
     if mends:
+        from promissory.executor.cli.offline import repair
+
         rows_count = repair(data)
         if not as_json:
             print_line(f"{rows_count or 'no'} row{'' if rows_count == 1 else 's'} mended")

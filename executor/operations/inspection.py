@@ -10,11 +10,12 @@ import msgspec
 
 from promissory.executor.commits.record import Record
 from promissory.executor.components.registry import Registry
+from promissory.executor.operations.shown import component_map, invocation_status
 from promissory.oplog import reading
 from promissory.oplog.comparing import check_found
-from promissory.oplog.entries import Completed, Created, Errored, Failure, Invoked, Outcome, Value
+from promissory.oplog.entries import Completed, Created, Errored, Failure, Invoked
 from promissory.oplog.environment import ordinal_range
-from promissory.oplog.errors import BadArguments, NotFound, OplogError, PromiseDeleted, PromiseRejected
+from promissory.oplog.errors import BadArguments, NotFound, OplogError
 from promissory.oplog.ids import ComponentId, InvocationId, OplogIndex, PromiseId, WorkerId
 from promissory.oplog.render import render, rfc3339
 from promissory.oplog.tables import (
@@ -306,7 +307,7 @@ class Inspection:
             if row is None or row.ordinal != ordinal:
                 worker = self._env.get(Table.WORKERS, worker_key(ordinal))
                 row = None if worker is None else WorkerRow.decode(ordinal, worker)
-            if row is not None and (status is None or _invocation_status(row, index, promise) == status):
+            if row is not None and (status is None or invocation_status(row, index, promise) == status):
                 yield self._invocation_map(row, index, promise)
             else:
                 yield None
@@ -317,7 +318,7 @@ class Inspection:
             "invocation": str(InvocationId(row.worker_id, OplogIndex(index))),
             "worker": self._registry.path_of(row.worker_id),
             "function": "",
-            "status": _invocation_status(row, index, promise),
+            "status": invocation_status(row, index, promise),
             "key": "",
             "created_at": rfc3339(promise.created_at),
         }
@@ -365,49 +366,11 @@ class Inspection:
 
     def components(self) -> list[dict[str, Any]]:
         """Return the available components with the JSON Schemas of their handlers."""
-        return [self._component_map(component) for component in self._registry.components()]
-
-    def _component_map(self, component: Component) -> dict[str, Any]:
-        shown = self._components.get(component)
-        if shown is None:
-            shown = self._components[component] = {
-                "component": component.name,
-                "id": str(WorkerId(component.id, "-")).partition("/")[0],
-                "version": component.version,
-                "ephemeral": component.ephemeral,
-                "handlers": [
-                    {
-                        "name": handler.name,
-                        "kind": handler.kind,
-                        "parameters": handler.parameters_schema(),
-                        "result": handler.result_schema(),
-                    }
-                    for handler in component.handlers.values()
-                ],
-            }
-        return shown
-
-
-def outcome_map(path: str, state: PromiseState, outcome: Outcome | None) -> dict[str, Any]:
-    """Return a promise and its outcome, as `promise show` prints it."""
-    shown: dict[str, Any] = {"promise": path, "state": state.name.lower()}
-    if isinstance(outcome, Value):
-        shown["data"] = outcome.data or b""
-    elif isinstance(outcome, Failure):
-        shown["error"] = outcome.message
-        if outcome.kind not in (PromiseRejected.kind, PromiseDeleted.kind):
-            shown["kind"], shown["code"] = outcome.kind, outcome.code
-    return shown
-
-
-def _invocation_status(row: WorkerRow, index: int, promise: PromiseRow) -> str:
-    if promise.state is PromiseState.RESOLVED:
-        return "completed"
-    if promise.state in (PromiseState.REJECTED, PromiseState.DELETED):
-        return "failed"
-    if promise.state is PromiseState.SCHEDULED:
-        return "scheduled"
-    return "running" if row.running == index else "pending"
+        components = self._registry.components()
+        for component in components:
+            if component not in self._components:
+                self._components[component] = component_map(component)
+        return [self._components[component] for component in components]
 
 
 def _is_uuid7(name: str) -> bool:

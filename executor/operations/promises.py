@@ -6,7 +6,7 @@ import os
 
 from promissory.executor.operations.accepting import watch
 from promissory.executor.operations.answers import Group, Operation, Reply, Stream
-from promissory.executor.operations.inspection import outcome_map
+from promissory.executor.operations.shown import outcome_map
 from promissory.executor.protocol import requests
 from promissory.oplog.entries import Failure, Outcome, Value
 from promissory.oplog.errors import LimitReached, NotFound, PromissoryError

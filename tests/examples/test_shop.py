@@ -251,7 +251,7 @@ async def test_a_daemon_that_ends_by_itself_is_a_failure(tmp_path: Path) -> None
     daemon = Daemon(tmp_path)
     daemon.data.write_text("this is no directory")
 
-    with pytest.raises(DaemonFailed, match=r"(?s)ended with status 1.*promissory: "):
+    with pytest.raises(DaemonFailed, match=r"(?s)ended with status 7.*promissory: "):
         await daemon.run()
 
 

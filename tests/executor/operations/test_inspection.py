@@ -207,8 +207,8 @@ async def test_few_are_found_without_a_scan(mail: Any, monkeypatch: pytest.Monke
     for n in range(50):
         await mail.create(f"desk/{n}")
     await mail.interrupt("desk/7")
-    counting = Counting(mail.executor.inspection._env)
-    monkeypatch.setattr(mail.executor.inspection, "_env", counting)
+    counting = Counting()
+    monkeypatch.setattr(Environment, "scan", lambda environment, *args: counting.scan(environment, *args))
 
     assert await listed(mail, "worker.list", status="interrupted") == ["desk/7"]
     assert counting.rows == 0
@@ -237,14 +237,13 @@ async def test_a_damaged_entry_is_named_by_worker_and_index(mail: Any) -> None:
     executor.environment.commit({Table.OPLOG: {key: b"bad"}})
     try:
         invocation = str(InvocationId(activation.row.worker_id, OplogIndex(2)))
-        for op, fields in (
-            ("oplog.read", {"worker": "desk/a%2Fb"}),
-            ("invocation.list", {"worker": "desk/a%2Fb"}),
-            ("invocation.show", {"invocation": invocation}),
-        ):
-            with pytest.raises(OplogCorrupt, match="entry 2 of desk/a%2Fb: record of 3 bytes") as caught:
-                await mail.request(op, on_item=lambda _: None, **fields)
-            assert (caught.value.worker, caught.value.index) == ("desk/a%2Fb", 2)
+        said = "entry 2 of desk/a%2Fb: record of 3 bytes"
+        with pytest.raises(OplogCorrupt, match=said) as caught:
+            await mail.request("oplog.read", on_item=lambda _: None, worker="desk/a%2Fb")
+        assert (caught.value.worker, caught.value.index) == ("desk/a%2Fb", 2)
+        rows: list[Any] = [await mail.request("invocation.show", invocation=invocation)]
+        await mail.request("invocation.list", on_item=rows.append, worker="desk/a%2Fb")
+        assert [said in row["error"] for row in rows] == [True, True]
         with pytest.raises(OplogCorrupt, match=f"entry 2 of {activation.row.worker_id}: ") as caught:
             executor.record.entry(activation.ordinal, 2)
         assert (caught.value.worker, caught.value.index) == (str(activation.row.worker_id), 2)
