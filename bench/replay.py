@@ -75,12 +75,12 @@ async def replay_seconds(data: Path) -> tuple[int, float]:
         assert activation is not None
         start = time.perf_counter()
         while not activation.is_loaded:
-            executor.engine.turn(activation)
+            executor.turns.turn(activation)
         took = time.perf_counter() - start
         assert activation.player is not None
         if activation.player.instance is None or activation.row.pending:
             raise RuntimeError("the invocation is not complete")
-        return executor.engine.replayed_count, took
+        return executor.turns.replayed_count, took
 
 
 def measure(data: Path) -> tuple[float, float]:

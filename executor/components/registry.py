@@ -5,17 +5,14 @@ A remembered component whose module does not import is known but unavailable: it
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import sys
 import uuid
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
 import cbor2
 import msgspec
 import structlog
 
+from promissory.executor.components.importing import load, load_all
 from promissory.oplog.codec import decode_cbor
 from promissory.oplog.environment import Environment
 from promissory.oplog.errors import BadArguments, BadHandler, NotFound, OplogCorrupt
@@ -50,11 +47,15 @@ class Registry:
     """All components of an executor.
 
     Args:
-      environment: where they are remembered.
+      environment: where they were remembered earlier.
+      remember: has rows of `COMPONENTS` written, by their keys, with the next commit.
     """
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, remember: Callable[[Mapping[bytes, bytes]], None]) -> None:
         self._environment = environment
+        self._remember = remember
+        self._remembered: dict[bytes, bytes] = {}
+        """The rows that were given to `remember`."""
         self._by_id: dict[ComponentId, Component] = {}
         self._names: dict[ComponentId, str] = {}
         self._unavailable: dict[str, str] = {}
@@ -169,14 +170,13 @@ class Registry:
         return found
 
     def add(self, classes: Sequence[type[Worker]], directory: str = "", *, remember: bool = True) -> list[str]:
-        """Register worker classes and remember where they come from; durable on return.
+        """Register worker classes and remember where they come from; durable with what `remember` was given.
 
         Returns:
           The names of their components.
 
         Raises:
           BadHandler: a class cannot be served, is only the stub of one, or two have one name; none is registered then.
-          StoreFailed: they could not be remembered.
         """
         components = [component_of(cls) for cls in classes]
         if len({component.name for component in components}) != len(components):
@@ -184,7 +184,7 @@ class Registry:
         for component in components:
             if component.is_stub:
                 raise BadHandler(f"{component.cls.__name__} is a stub of {component.name!r}: it has no code")
-        rows: dict[bytes, bytes | None] = {}
+        rows: dict[bytes, bytes] = {}
         for component in components:
             cls = component.cls
             row = (cls.__module__ if directory else "", cls.__qualname__, directory, component.version)
@@ -193,13 +193,21 @@ class Registry:
             if self._environment.get(Table.COMPONENTS, key) != encoded:
                 rows[key] = encoded
         if rows and remember:
-            self._environment.commit({Table.COMPONENTS: rows})
+            self._remembered |= rows
+            self._remember(rows)
         for component in components:
             self._by_id[component.id] = component
             self._names[component.id] = component.name
             self._unavailable.pop(component.name, None)
         self._located.clear()
         return [component.name for component in components]
+
+    def remember_again(self) -> None:
+        """After a failed commit, have the rows written that it took along."""
+        get = self._environment.get
+        lost = {key: row for key, row in self._remembered.items() if get(Table.COMPONENTS, key) != row}
+        if lost:
+            self._remember(lost)
 
     def add_modules(self, specs: Sequence[str], directory: str) -> list[str]:
         """Import `MODULE[:CLASS]`s from a directory and register their worker classes.
@@ -209,12 +217,7 @@ class Registry:
         registered then.
           BadHandler: a class cannot be served.
         """
-        if not (Path(directory).is_absolute() and _is_directory(directory)):
-            raise BadArguments(f"{directory!r} is not the absolute path of a directory")
-        classes: list[type[Worker]] = []
-        for spec in specs:
-            classes += load(spec, directory)
-        return self.add(classes, directory)
+        return self.add(load_all(specs, directory), directory)
 
     def load_remembered(self) -> list[str]:
         """Import the components remembered from earlier; log the ones that do not import.
@@ -238,60 +241,6 @@ class Registry:
                 self._unavailable[name] = str(error)
                 self._log.error("component_unavailable", component=name, error=str(error))
         return loaded
-
-
-def load(spec: str, directory: str) -> list[type[Worker]]:
-    """Import `MODULE` or `MODULE:CLASS` and return its worker classes.
-
-    The directory goes behind the installed packages on the path: a folder there must not replace one of ours.
-
-    Raises:
-      BadArguments: the module does not import or has no such worker class; one line says why.
-    """
-    module_name, _, class_name = spec.partition(":")
-    if _is_directory(directory) and directory not in sys.path:
-        sys.path.append(directory)
-    try:
-        importlib.invalidate_caches()
-        module = importlib.import_module(module_name)
-    except BaseException as error:  # a module that calls `sys.exit` must not end the executor
-        where = _innermost(error, Path(directory))
-        raise BadArguments(f"module {module_name!r} does not import: {type(error).__name__}: {error}{where}") from error
-    if class_name:
-        found = getattr(module, class_name, None)
-        if not (inspect.isclass(found) and issubclass(found, Worker) and found is not Worker):
-            raise BadArguments(f"{module_name}:{class_name} is not a Worker subclass")
-        return [found]
-    classes = [
-        member
-        for member in vars(module).values()
-        if inspect.isclass(member)
-        and issubclass(member, Worker)
-        and member is not Worker
-        and member.__module__ == module.__name__
-    ]
-    if not classes:
-        raise BadArguments(f"module {module_name!r} defines no Worker subclass")
-    return classes
-
-
-def _is_directory(path: str) -> bool:
-    try:
-        return path != "" and Path(path).is_dir()
-    except OSError:
-        return False
-
-
-def _innermost(error: BaseException, directory: Path) -> str:
-    """Say in which of the user's files an import failed."""
-    traceback = error.__traceback__
-    found = ""
-    while traceback is not None:
-        path = Path(traceback.tb_frame.f_code.co_filename)
-        if path.is_relative_to(directory):
-            found = f" ({path.name}, line {traceback.tb_lineno})"
-        traceback = traceback.tb_next
-    return found
 
 
 def _parts(text: str) -> tuple[str, str]:

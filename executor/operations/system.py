@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import structlog
 
+from promissory.executor.components.importing import load_all
 from promissory.executor.operations.accepting import Accepting
-from promissory.executor.operations.answers import Group, Operation, Reply
+from promissory.executor.operations.answers import Group, Operation, Reply, Stream
 from promissory.executor.operations.inspection import Inspection
 from promissory.executor.protocol import requests
 from promissory.executor.turns.executor import Executor
 from promissory.executor.version import VERSION
+from promissory.oplog.errors import PromissoryError
 from promissory.oplog.tables import Table
 
 
@@ -34,11 +37,23 @@ class SystemOperations(Group):
     def _list_components(self, _: requests.Nothing, reply: Reply) -> None:
         reply.ok(self._inspection.components())
 
-    def _register(self, request: requests.Register, reply: Reply) -> None:
-        names = self._executor.registry.add_modules(request.modules, request.directory)
-        self._executor.resume_runnable()
-        self._log.info("components_registered", components=names, peer=reply.peer)
-        reply.ok(names)
+    def _register(self, request: requests.Register, reply: Reply) -> Stream:
+        executor = self._executor
+
+        async def register() -> None:
+            try:
+                # A user's module may take long to import, and the loop has workers to turn to.
+                classes = await executor.aside(partial(load_all, request.modules, request.directory))
+                names = executor.registry.add(classes, request.directory)
+                await executor.durable()
+            except PromissoryError as error:
+                reply.error(error)
+                return
+            executor.resume_runnable()
+            self._log.info("components_registered", components=names, peer=reply.peer)
+            reply.ok(names)
+
+        return register
 
     def _status(self, _: requests.Nothing, reply: Reply) -> None:
         executor = self._executor

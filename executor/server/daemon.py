@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from promissory.executor.components.registry import load
+from promissory.executor.components.importing import load
 from promissory.executor.config import Config, load_config
 from promissory.executor.http.listening import GOING_SECONDS, address_of, bind
 from promissory.executor.server.gateway_keeper import Gatekeeper

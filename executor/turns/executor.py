@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 import trio
@@ -47,6 +47,8 @@ from promissory.oplog.ids import WorkerId
 from promissory.oplog.tables import PAIR, Table
 from promissory.workers.component import Component
 from promissory.workers.machine.player import Player
+
+T = TypeVar("T")
 
 TURN_BUDGET_SECONDS = 0.005
 """How long the engine takes turns before the loop looks at sockets again."""
@@ -107,7 +109,7 @@ class Executor:
             observe=self.latencies.commit.observe,
         )
         self.record.wake = self.committer.wake
-        self.registry = Registry(environment)
+        self.registry = Registry(environment, self._remember)
         self.residents = Residents(self.record, self.registry.path_of, config.workers_in_memory_max)
         self.residents.on_ready = self._on_ready
         self.watchers = Watchers(self.record)
@@ -115,7 +117,7 @@ class Executor:
         self._entropy = entropy
         self.queries = Queries(self.record, self.residents, self._new_player)
         self.creation = Creation(self.record, self.registry, self.residents, self._new_player, entropy)
-        self.engine: Turns
+        self.turns: Turns
         self._assemble(threads, chance)
         self._ready = trio.Event()
         self._resident = trio.Event()
@@ -128,13 +130,13 @@ class Executor:
         self.effects = Effects(
             record,
             self._nursery,
-            lambda ordinal, start, outcome: self.engine.deliver_effect(ordinal, start, outcome),
+            lambda ordinal, start, outcome: self.turns.deliver_effect(ordinal, start, outcome),
             config.threads_max,
             payload_bytes_max=config.payload_bytes_max,
             inline=not threads,
             jitter=chance,
         )
-        self.timers = Timers(record, lambda kind, due, ordinal, index: self.engine.fire(kind, due, ordinal, index))
+        self.timers = Timers(record, lambda kind, due, ordinal, index: self.turns.fire(kind, due, ordinal, index))
         self.watchdog = Watchdog(config.block_warning_seconds, config.block_stack_seconds) if threads else None
         self.failures = Failures(record, residents, self.watchers, self.timers, config.handler_retry, chance)
         self.boundary = Boundary(record, residents, self.failures)
@@ -157,7 +159,7 @@ class Executor:
             self.asks,
             self.latencies.invocation,
         )
-        self.engine = Turns(
+        self.turns = Turns(
             record,
             self.registry,
             residents,
@@ -173,11 +175,20 @@ class Executor:
             self.latencies.replay,
         )
         self.recovery = Recovery(
-            record, residents, self.promises, self.engine, self.failures, self.effects, self.boundary
+            record, residents, self.promises, self.turns, self.failures, self.effects, self.boundary
         )
 
+    def _remember(self, rows: Mapping[bytes, bytes]) -> None:
+        with self.record.unit():
+            for key, row in rows.items():
+                self.record.put(Table.COMPONENTS, key, row)
+
+    async def aside(self, act: Callable[[], T]) -> T:
+        """Do what may take long beside the loop, in a thread; on the loop where the executor has no threads."""
+        return act() if self._thread is None else await trio.to_thread.run_sync(act)
+
     def _new_player(self, component: Component, worker_id: WorkerId) -> Player:
-        return self.engine.new_player(component, worker_id)
+        return self.turns.new_player(component, worker_id)
 
     def start(self) -> None:
         """Start the executor's tasks; what was runnable goes on."""
@@ -197,7 +208,7 @@ class Executor:
 
     def run_ready(self) -> None:
         """Take turns now, for as long as the loop can spare; what is left goes on by itself."""
-        if not self.committer.is_backing_off and self.engine.run_some(TURN_BUDGET_SECONDS):
+        if not self.committer.is_backing_off and self.turns.run_some(TURN_BUDGET_SECONDS):
             self._ready.set()
         if self._thread is not None:
             self.committer.flush()
@@ -232,7 +243,7 @@ class Executor:
             self.queries.refuse(activation, error)
         self.residents.drop_all()
         self.asks.forget_all()
-        self.engine.held.clear()
+        self.turns.held.clear()
         env = self.environment
         self.watchers.drop_unless(
             lambda ordinal, index: env.get(Table.PROMISES, PAIR.pack(ordinal, index)) is not None, error
@@ -242,6 +253,7 @@ class Executor:
 
     def _go_on(self) -> None:
         """After the backoff: everything runnable goes on, from what is durable."""
+        self.registry.remember_again()
         self.effects.deliver_again()
         self.promises.read_back()
         self.resume_runnable()
@@ -264,6 +276,25 @@ class Executor:
             self.deadlocks.look_again(activation)
         self.residents.push(activation)
 
+    async def durable(self) -> None:
+        """Wait until everything appended so far is durable.
+
+        Raises:
+          StoreFailed: the commit failed.
+        """
+        done = trio.Event()
+        failures: list[StoreFailed] = []
+
+        def tell(failure: StoreFailed | None) -> None:
+            if failure is not None:
+                failures.append(failure)
+            done.set()
+
+        self.record.when_durable(tell)
+        await done.wait()
+        if failures:
+            raise failures[0]
+
     async def next_commit(self) -> None:
         """Wait until something more is durable than now."""
         await self.committer.next_commit()
@@ -275,9 +306,9 @@ class Executor:
                 "invocations_accepted": self.counters.invocations_accepted,
                 "calls_made": self.calls.made_count,
                 "promises_settled": self.promises.settled_count,
-                "steps": self.engine.steps_count,
+                "steps": self.turns.steps_count,
                 "entries_appended": self.record.appended_count,
-                "entries_replayed": self.engine.replayed_count,
+                "entries_replayed": self.turns.replayed_count,
                 "effects_performed": self.effects.performed_count,
                 "commits": self.record.commits_count,
             },
@@ -301,7 +332,7 @@ class Executor:
             return
         self.is_stopping = True
         self.effects.is_stopping = True
-        self.engine.is_stopped = True
+        self.turns.is_stopped = True
         with trio.move_on_after(self.config.stop_grace_seconds):
             await self.effects.none_in_flight()
         self.effects.cancel_all()

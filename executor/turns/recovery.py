@@ -50,7 +50,7 @@ class Recovery:
         record: Record,
         residents: Residents,
         promises: Promises,
-        engine: Turns,
+        turns: Turns,
         failures: Failures,
         effects: Effects,
         boundary: Boundary,
@@ -59,7 +59,7 @@ class Recovery:
         self._record = record
         self._residents = residents
         self._promises = promises
-        self._engine = engine
+        self._turns = turns
         self._failures = failures
         self._effects = effects
         self._log = structlog.get_logger("promissory.recovery")
@@ -74,9 +74,8 @@ class Recovery:
         before = env.get(Table.META, _RUNNING_KEY)
         self.unclean_count = 0 if before is None else U64.unpack(before)[0] + 1
         self.is_careful = self.unclean_count >= CAREFUL_AFTER_UNCLEAN
-        self._engine.is_careful = self.is_careful
-        # At once: a worker that ends the process in its first step must not end it before it is counted.
-        env.commit({Table.META: {_RUNNING_KEY: U64.pack(self.unclean_count)}})
+        self._turns.is_careful = self.is_careful
+        self._count()
         named = env.get(Table.META, _ACTIVATING_KEY)
         if named is not None:
             with self._record.unit():
@@ -84,6 +83,11 @@ class Recovery:
             self._boundary.handle("pause", lambda: self._pause_named(U64.unpack(named)[0]))
         if self.unclean_count:
             self._log.warning("unclean_end", in_a_row=self.unclean_count, one_at_a_time=self.is_careful)
+
+    def _count(self) -> None:
+        """Have the count durable before any worker has its turn: a first step that ends the process is counted."""
+        self._put(_RUNNING_KEY, U64.pack(self.unclean_count))
+        self._record.when_durable(lambda failure: self._turns.begin() if failure is None else self._count())
 
     def _pause_named(self, ordinal: int) -> None:
         activation = self._residents.get(ordinal)
@@ -120,7 +124,7 @@ class Recovery:
                     await self._turn()
         if self.is_careful:
             count += await self._fire_carefully()
-            held = self._engine.held
+            held = self._turns.held
             while held:  # those that requests have woken meanwhile
                 activation = held[0]
                 await self._activate_carefully(activation.ordinal)
@@ -128,7 +132,7 @@ class Recovery:
                     held.pop(0)
             await self._name(None)
         self.is_careful = False
-        self._engine.admit_all()
+        self._turns.admit_all()
         self.is_done.set()
         if count or self.unclean_count:
             self._log.info("recovered", workers=count)
@@ -146,15 +150,15 @@ class Recovery:
             activation = await self._named(ordinal)
             if activation is not None and self._record.get(Table.TIMERS, key) is not None:
                 count += 1
-                self._engine.fire(TimerKind(kind[0]), at, ordinal, index)
-                self._engine.admit(activation)
+                self._turns.fire(TimerKind(kind[0]), at, ordinal, index)
+                self._turns.admit(activation)
                 await self._settled(activation)
         return count
 
     async def _activate_carefully(self, ordinal: int) -> None:
         activation = await self._named(ordinal)
         if activation is not None:
-            self._engine.admit(activation)
+            self._turns.admit(activation)
             await self._settled(activation)
 
     async def _named(self, ordinal: int) -> Activation | None:
@@ -176,7 +180,7 @@ class Recovery:
 
     async def _turn(self) -> None:
         """Let the engine have its turn; once it takes none, wait to be ended by whoever has stopped it."""
-        if self._engine.is_stopped:
+        if self._turns.is_stopped:
             await trio.sleep_forever()
         await trio.lowlevel.checkpoint()
 

@@ -73,6 +73,7 @@ class Turns:
         self._replay_took = replay_took
         deadlocks.read_back = self.read_back
         self.is_stopped = False
+        self._has_begun = False
         self.is_careful = False
         """Whether, after unclean ends, only the worker that `admit` names gets turns."""
         self._admitted: Activation | None = None
@@ -87,6 +88,8 @@ class Turns:
         Returns:
           Whether somebody is still ready.
         """
+        if not self._has_begun:
+            return False
         self._residents.make_room()
         ready = self._residents.ready
         deadline = time.perf_counter() + budget_seconds
@@ -106,6 +109,11 @@ class Turns:
             if time.perf_counter() > deadline:
                 break
         return not self.is_stopped and bool(ready or self._promises.waking)
+
+    def begin(self) -> None:
+        """Give turns from now on: the start is counted and durable."""
+        self._has_begun = True
+        self._residents.on_ready()
 
     def admit(self, activation: Activation) -> None:
         """Give turns to this worker and, while `is_careful`, to no other."""

@@ -11,12 +11,14 @@ import pytest
 import structlog
 
 import promissory
-from promissory.executor.components.registry import Registry, load
+from promissory.executor.components.importing import load
+from promissory.executor.components.registry import Registry
 from promissory.executor.hostcalls.callees import handler_of
 from promissory.oplog.entries import Call
 from promissory.oplog.environment import Environment
 from promissory.oplog.errors import BadArguments, BadHandler, NotFound
 from promissory.oplog.ids import WorkerId, component_id
+from promissory.oplog.tables import Table
 
 MODULE = """
 import promissory
@@ -32,6 +34,11 @@ class Second(promissory.Worker, component="number-two"):
     async def two(self) -> int:
         return 2
 """
+
+
+def registry_of(environment: Environment) -> Registry:
+    """A registry whose rows are durable at once."""
+    return Registry(environment, lambda rows: environment.commit({Table.COMPONENTS: dict(rows)}))
 
 
 @pytest.fixture
@@ -58,19 +65,19 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_a_module_gives_the_classes_defined_in_it(environment: Environment, modules: Path) -> None:
     """MODULE is every `Worker` class defined there, not those imported; MODULE:CLASS is one."""
-    registry = Registry(environment)
+    registry = registry_of(environment)
 
     assert sorted(registry.add_modules(["mine_a"], str(modules))) == ["first", "number-two"]
     assert registry.names() == ["first", "number-two"]
-    assert Registry(environment).add_modules(["mine_a:Second"], str(modules)) == ["number-two"]
+    assert registry_of(environment).add_modules(["mine_a:Second"], str(modules)) == ["number-two"]
 
 
 def test_components_are_remembered(environment: Environment, modules: Path) -> None:
     """A registered module is served again without being named; its directory is remembered with it."""
-    Registry(environment).add_modules(["mine_a"], str(modules))
+    registry_of(environment).add_modules(["mine_a"], str(modules))
     sys.path.remove(str(modules))
 
-    registry = Registry(environment)
+    registry = registry_of(environment)
     assert registry.names() == []
     assert sorted(registry.load_remembered()) == ["first", "number-two"]
     assert registry.component("number-two").name == "number-two"
@@ -78,11 +85,11 @@ def test_components_are_remembered(environment: Environment, modules: Path) -> N
 
 def test_a_remembered_module_that_is_gone_is_unavailable(environment: Environment, modules: Path) -> None:
     """A remembered module that does not import is logged; its component is unavailable, the others are there."""
-    Registry(environment).add_modules(["mine_a"], str(modules))
+    registry_of(environment).add_modules(["mine_a"], str(modules))
     del sys.modules["mine_a"]
     (modules / "mine_a.py").unlink()
 
-    registry = Registry(environment)
+    registry = registry_of(environment)
     with structlog.testing.capture_logs() as logs:
         assert registry.load_remembered() == []
     assert {line["event"] for line in logs} == {"component_unavailable"}
@@ -92,10 +99,10 @@ def test_a_remembered_module_that_is_gone_is_unavailable(environment: Environmen
 
 def test_who_needs_what_is_not_served_is_told_in_the_same_words(environment: Environment, modules: Path) -> None:
     """A client, a worker that is read back and one that calls hear the same of a component, and why if it is known."""
-    Registry(environment).add_modules(["mine_a"], str(modules))
+    registry_of(environment).add_modules(["mine_a"], str(modules))
     del sys.modules["mine_a"]
     (modules / "mine_a.py").write_text("1 / 0")
-    registry = Registry(environment)
+    registry = registry_of(environment)
     known_only = "component 'first' is unavailable: its module has not been given"
     for why in (known_only, "component 'first' is unavailable: module 'mine_a' does not import: ZeroDivisionError"):
         callee = WorkerId(component_id("first"), "a")
@@ -135,7 +142,7 @@ def test_the_users_folder_stands_behind_the_installed(environment: Environment, 
     (modules / "workers").mkdir()
     (modules / "workers" / "__init__.py").write_text("raise ImportError('the wrong one')")
 
-    assert Registry(environment).add_modules(["mine_b"], str(modules)) == ["elsewhere"]
+    assert registry_of(environment).add_modules(["mine_b"], str(modules)) == ["elsewhere"]
     assert sys.path[-1] == str(modules)
 
 
@@ -148,7 +155,7 @@ def test_two_classes_of_one_name_are_refused(environment: Environment) -> None:
     class Two(promissory.Worker, component="same"):
         pass
 
-    registry = Registry(environment)
+    registry = registry_of(environment)
     with pytest.raises(BadHandler, match="same"):
         registry.add([One, Two])
     assert registry.names() == []
@@ -160,7 +167,7 @@ def test_a_worker_is_found_by_name_or_id(environment: Environment) -> None:
     class Thing(promissory.Worker):
         pass
 
-    registry = Registry(environment)
+    registry = registry_of(environment)
     registry.add([Thing])
     component, worker_id = registry.locate("thing/a%2Fb%25")
     assert worker_id == WorkerId(component.id, "a/b%")

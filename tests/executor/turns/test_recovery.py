@@ -165,8 +165,10 @@ async def test_a_clean_end_is_not_counted(steady: Any) -> None:
     await steady.stop()
     await steady.start()
     assert steady.executor.recovery.unclean_count == 0
+    await steady.durable()  # a start that is not durable yet has done nothing that could end it
     await steady.simulate_crash()
     assert steady.executor.recovery.unclean_count == 1
+    await steady.durable()
     await steady.simulate_crash()
     assert steady.executor.recovery.unclean_count == 2
     assert steady.executor.recovery.is_careful
@@ -263,15 +265,16 @@ async def test_a_commit_that_fails_while_workers_go_on_one_at_a_time(tmp_path: P
         seam = Seam()
         async with Testbed.opened(tmp_path / str(at), seam=seam) as steady:
             steady.register(Steady)
+            await steady.durable()
             await steady.crash()
             await steady.start()
-            steady.executor.engine.is_stopped = True
+            steady.executor.turns.is_stopped = True
             sent = [await steady.send(f"steady/{n}", "nap") for n in range(3)]
             await steady.crash()
             seam.count, seam.fail_at = 0, at
             await steady.start()
-            assert steady.executor.engine.is_careful
+            assert steady.executor.turns.is_careful
             await trio.sleep(1_000)
-            assert not steady.executor.engine.is_careful
+            assert not steady.executor.turns.is_careful
             assert [await steady.attach(invocation) for invocation in sent] == ["rested"] * 3
             assert steady.executor.environment.count(Table.TIMERS) == 0
