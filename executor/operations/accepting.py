@@ -14,6 +14,7 @@ from promissory.executor.residents.failures import paused_error
 from promissory.executor.residents.residents import Activation
 from promissory.executor.residents.watchers import Watcher, Watchers
 from promissory.executor.turns.executor import Executor
+from promissory.oplog.comparing import check_invocation
 from promissory.oplog.entries import Errored, Invoked
 from promissory.oplog.errors import BadArguments, Exists, LimitReached, NotFound
 from promissory.oplog.ids import InvocationId, OplogIndex, WorkerId
@@ -112,13 +113,22 @@ class Accepting:
         return Accepted(activation, index, is_new=True)
 
     def known(self, worker_id: WorkerId, function: str, key: str) -> Accepted | None:
-        """Return the invocation that a key stands for already; the worker of an ephemeral component has no name."""
+        """Return the invocation that a key stands for already; the worker of an ephemeral component has no name.
+
+        Raises:
+          OplogCorrupt: the key leads to another invocation: its row, or the entry there, is damaged.
+        """
         if worker_id.worker_name:
             activation = self._residents.find(worker_id)
             if activation is None:
                 return None
-            found = self._record.get(Table.IDEMPOTENCY, idempotency_key(activation.ordinal, function, key))
-            return None if found is None else Accepted(activation, U64.unpack(found)[0], is_new=False)
+            row_key = idempotency_key(activation.ordinal, function, key)
+            found = self._record.get(Table.IDEMPOTENCY, row_key)
+            if found is None:
+                return None
+            index = OplogIndex(U64.unpack(found)[0])
+            check_invocation(activation.ordinal, row_key, index, self._record.entry(activation.ordinal, index))
+            return Accepted(activation, index, is_new=False)
         digest = idempotency_key(0, function, key)[8:]
         found = self._record.get(Table.WORKER_IDS, ephemeral_key(worker_id.component_id, digest))
         activation = None if found is None else self._residents.get(U64.unpack(found)[0])

@@ -12,6 +12,7 @@ import promissory
 from promissory.oplog.check import check
 from promissory.oplog.entries import Errored
 from promissory.oplog.environment import Environment
+from promissory.oplog.tables import Table
 from tests.damage import flip, places
 
 
@@ -206,3 +207,18 @@ async def test_lists_go_on_over_damaged_entries(gate: Any) -> None:
     assert [row["function"] for row in rows] == ["", "nap"]
     assert "entry 2" in rows[0]["error"]
     assert await gate.workers() == ["gate/napper", "gate/other"]
+
+
+async def test_a_key_that_leads_to_another_invocation_answers_nobody(gate: Any) -> None:
+    """A damaged row of a key gives neither another invocation's result nor a second execution."""
+    await gate.invoke("gate/owner", "make", key="first")
+    await gate.invoke("gate/owner", "make", key="second")
+    environment = gate.executor.environment
+    rows = dict(environment.scan(Table.IDEMPOTENCY))
+    environment.commit({Table.IDEMPOTENCY: dict(zip(rows, reversed(rows.values()), strict=True))})
+    before = places(environment)["owner"]
+    for key in ("first", "second"):
+        with pytest.raises(promissory.OplogCorrupt, match="not its invocation"):
+            await gate.invoke("gate/owner", "make", key=key)
+
+    assert places(environment)["owner"] == before
