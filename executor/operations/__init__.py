@@ -80,5 +80,8 @@ class Operations:
         reply.error(InternalError("the executor failed at this request: its log says how"))
 
     def _refuse(self, reply: Reply, error: PromissoryError) -> None:
-        """Refuse a request; what the refusal rests on may wait for its commit."""
+        """Refuse a request; what the refusal rests on may wait for its commit, but not for one after a backoff."""
+        if self._executor.committer.is_backing_off:
+            reply.error(error)
+            return
         self._record.when_durable(lambda failure: reply.error(failure or error))

@@ -47,6 +47,7 @@ def links(durable: Any) -> Any:
 async def test_a_chain_of_ten_costs_one_commit(links: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten workers that call one another are one commit before the reply, new ones and ones out of memory alike."""
     monkeypatch.setattr(promissory.executor.turns.executor, "TURN_BUDGET_SECONDS", 600.0)
+    await links.durable()
     for again in range(3):
         record = links.executor.record
         before = record.commits_count
