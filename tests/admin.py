@@ -32,6 +32,8 @@ async def serving(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(server.run)
                 executor.start()
+                # No worker has a turn before the start is durable: what a test asks first is to find it so.
+                await executor.durable()
                 yield executor, path
                 nursery.cancel_scope.cancel()
         finally:
